@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.table import Table
 from rich.text import Text
@@ -70,6 +72,18 @@ def test_json_keeps_every_name_and_a_terminal_obeys_none(capsys):
     printed = capsys.readouterr().out
     assert json.loads(printed) == {"name": HOSTILE, HOSTILE: [HOSTILE]}
     assert not re.search(f"[{OBEYED}]", printed)
+
+
+def test_a_name_that_is_no_text_is_written_with_escapes(capsys, monkeypatch, tmp_path):
+    name = "a\udcc3\udca4\udcff"  # as Python has the bytes of "aä" and one that is no UTF-8, where it runs with ASCII
+    print_json({"name": name, name: [Path(name)], "other": "\ud800"})
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"name": r"aä\xff", r"aä\xff": [r"aä\xff"], "other": "\N{REPLACEMENT CHARACTER}"}
+    monkeypatch.chdir(tmp_path)
+    np.save(f"{name}.npy", np.diag([1.0, 2.0]))
+    with contextlib.redirect_stdout(io.StringIO()):  # what the program itself writes to takes all characters
+        assert main(["spectrum", f"{name}.npy", "--out", name]) == 0
+    assert json.loads(Path(name, "spectrum.json").read_text("utf-8"))["source"]["path"] == r"aä\xff.npy"
 
 
 def test_lists_that_are_made_as_they_are_printed_are_printed_like_others(capsys):

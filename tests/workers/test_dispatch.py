@@ -94,6 +94,28 @@ def test_blocks_are_dealt_out_and_solved() -> None:
     assert dealt["b1"] == dealt["b2"] != dealt["b0"]
 
 
+def test_a_worker_is_predicted_by_its_own_calibration() -> None:
+    """Each is five times as fast as the other with one of the blocks, whatever the driver's machine takes."""
+    _, dispatcher = staged()
+    own = [{"cpu 0": 1.0, "cpu 1": 5.0}, {"cpu 0": 5.0, "cpu 1": 1.0}]
+    for _ in range(2):
+        dispatcher.taken()
+        for k, rows in enumerate(own):
+            on = {worker: np.asarray([seconds, np.inf]) for worker, seconds in rows.items()}
+            arrays = [MATRIX, np.asarray([1.0, 2.0])]
+            dispatcher.send(Sent(k, 2, f"b{k}", PROGRAM, 0.1, np.asarray([3.0, np.inf]), 0, arrays, on))
+        assert all(dispatcher.wait(k) is not None for k in range(2))
+        found = {one.block: (one.worker, one.predicted_s) for one in dispatcher.taken()}
+        assert found == {"b0": ("cpu 0", 1.0), "b1": ("cpu 1", 1.0)}
+
+
+def test_bytes_count_on_the_way_to_a_worker() -> None:
+    engine, dispatcher = staged(classical=0)
+    engine.workers = (Colleague("near", False, slowness=2.0), Colleague("far", False, seconds_per_byte=1.0))
+    step(dispatcher, [1.0, np.inf])
+    assert outcomes(dispatcher) == [("b0", "near", "solved")]
+
+
 def test_the_plan_goes_by_the_last_predictions() -> None:
     _, dispatcher = staged()
     rows = [[1.0, np.inf], [1.0, np.inf], [5.0, np.inf], [5.0, np.inf], [2.0, np.inf]]

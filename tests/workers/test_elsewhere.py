@@ -19,9 +19,9 @@ STEPS, EXAMPLES = 3, 8
 class Numpy:
     """A crew that solves by numpy, in the callback itself."""
 
-    def __init__(self, changed: Callable[[np.ndarray], Answered | None]):
+    def __init__(self, changed: Callable[[np.ndarray], Answered | None], calibrations: Any = None):
         self.sent: list[Sent] = []
-        self._changed = changed
+        self._changed, self.calibrations = changed, calibrations or {}
 
     def send(self, sent: Sent) -> None:
         self.sent.append(sent._replace(arrays=[np.array(array) for array in sent.arrays]))
@@ -57,7 +57,8 @@ def trained(
         "second": jnp.asarray(random.normal(size=(3, 2)), dtype),
     }
     objective = q.Objective(model, lambda out, y: jnp.sum((out - y) ** 2, axis=-1))
-    hybrid = q.Hybrid([solver or q.LU()], workers=crew, **({"estimator": q.estimators.Exact()} | asked))
+    given: Any = {"estimator": q.estimators.Exact()} | asked
+    hybrid = q.Hybrid([solver or q.LU()], workers=crew, **given)
     optimizer = q.newton(objective, partition=q.per_tensor, solver=hybrid)
     state = optimizer.init(params)
 
@@ -113,6 +114,17 @@ def test_a_block_travels_in_parts_where_these_are_fewer_bytes(dtype: jnp.dtype) 
         # What a worker gets is the program that forms and solves it.
         value, *_ = Program.unpacked(one.program.packed).solve(0, [jnp.asarray(array) for array in one.arrays])
         np.testing.assert_allclose(value, right, rtol=1e-3 if dtype == np.float32 else 1e-10)
+
+
+def test_each_worker_is_priced_by_its_own_machine() -> None:
+    solvers = (q.Cholesky(fallback=True),)
+    machine = rated_once(solvers, "float32", forming=True)
+    thrice = machine.corrected(dict.fromkeys(("cholesky", "substitution", "forming"), 3.0))
+    crew = Numpy(answered, {"same": machine, "slow": thrice})
+    trained(jnp.dtype("float32"), crew, solvers[0], estimator=q.estimators.Automatic(), classical=machine)
+    for one in crew.sent[:2]:
+        np.testing.assert_allclose(one.on["same"], one.seconds, rtol=1e-6)
+        np.testing.assert_allclose(one.on["slow"], 3 * one.seconds, rtol=1e-6)
 
 
 def test_workers_form_blocks_only_where_that_is_priced() -> None:

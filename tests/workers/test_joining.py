@@ -9,9 +9,11 @@ import qnewton as q
 from qnewton._workers.host import apart
 from qnewton._workers.joining import check_address, refused
 from qnewton.lab._cli.main import main
+from qnewton.lab._experiments.build import make_hybrid, make_workers
 from qnewton.lab._experiments.checks import check
 from qnewton.lab._experiments.options import WorkerOptions
 from qnewton.lab._experiments.presets import PRESETS
+from qnewton.lab._runfile import WorkerRecord
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.1:", ":6379", "head:port"])
@@ -49,7 +51,7 @@ def test_a_wrong_token_and_another_version_have_their_sentences() -> None:
     [
         (["--worker-cpus", "2"], "nobody else solves blocks: add --workers ray"),
         (["--stale", "1"], "nobody else solves blocks: add --workers ray"),
-        (["--workers", "ray", "--policy", "makespan"], "deals blocks out on paper"),
+        (["--workers", "ray", "--policy", "makespan(quantum_workers=2)"], "describes workers that are not there"),
         (["--workers", "ray", "--worker-qpus", "1", "--solvers", "lu"], "names no quantum solver"),
         (["--workers", "ray", "--preset", "kfac"], "--workers is ray, and"),
     ],
@@ -77,3 +79,21 @@ def test_numbers_out_of_range() -> None:
     for wrong in ({"cpus": -1}, {"stale": -1}, {"patience": 0.5}, {"quantile": 1.0}, {"grace_s": 0.0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
             q.Workers(**wrong)  # type: ignore[arg-type]
+
+
+def test_makespan_counts_on_the_workers_that_were_hired() -> None:
+    hybrid = make_hybrid(replace(PRESETS["blocks"].scheduling, solvers=("lu", "qlsa"), policy="makespan"))
+    hired = (
+        WorkerRecord("cpu 0", "here", False, 1e-3, 2.0, 0.0, 0.25),
+        WorkerRecord("qpu at x", "there", True, None, 1.0, 9.0, 0.5),
+    )
+    workers = make_workers(hybrid, hired)
+    assert workers is not None
+    classical, quantum = workers.at(7)
+    assert (classical.name, classical.solvers, classical.slowness, classical.transfer_s) == (
+        "cpu 0",
+        ("LU",),
+        2.0,
+        0.25,
+    )
+    assert (quantum.name, quantum.solvers, quantum.queue_s) == ("qpu at x", hybrid.names[1:], 9.0)

@@ -143,6 +143,14 @@ def test_workers_stand_in_the_calibration(killed: Killed) -> None:
     assert [one.name for one in workers] == ["cpu 0", "cpu 1", "qpu 0"]
     assert all(one.probe_seconds is not None and one.probe_seconds > 0 for one in workers)
     assert [one.quantum for one in workers] == [False, False, True]
+    # The classical ones were calibrated where they run, as the driver was.
+    own = killed.run.calibration
+    for one in workers[:2]:
+        assert one.snapshot is not None
+        assert (one.snapshot.basis, list(one.snapshot.kernels)) == (own.basis, list(own.kernels))
+    assert "forming" in own.kernels
+    assert workers[2].snapshot is None
+    assert all(one.seconds_per_byte >= 0 and one.transfer_seconds > 0 for one in workers)
 
 
 def test_the_run_is_replayed(killed: Killed) -> None:

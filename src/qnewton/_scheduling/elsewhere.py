@@ -17,9 +17,11 @@ import numpy as np
 from jax.experimental import io_callback
 from jaxtyping import Array, Bool, Float, Int
 
+from .._core.records import System
 from .._core.status import Verdict
 from .._solvers.base import Options
-from .branches import Executed
+from .._solvers.flat import without_tags
+from .branches import Executed, Known
 from .hybrid import Hybrid
 from .plan import Plan
 from .sent import Crew, Program, Sent
@@ -72,17 +74,19 @@ class Courier:
         program = Program(scheduler.solvers, rest[2], rest[3], skeleton, vector.size, str(vector.dtype))
         types = [np.dtype(leaf.dtype) for leaf in leaves]
         seconds = jnp.where(plan.offers.able[0], plan.offers.seconds[0], jnp.inf).astype(jnp.float32)
+        on = self._on_workers(scheduler, operator, plan, state.known, options)
         choice = jnp.where(plan.verdict[0] == Verdict.NOBODY, -1, plan.choice[0])
 
-        def host(_: Array, seconds: Array, choice: Array, *words: Array) -> np.ndarray:
+        def host(_: Array, seconds: Array, choice: Array, on: dict[str, Array], *words: Array) -> np.ndarray:
             arrays = [_from_words(one, dtype) for one, dtype in zip(words, types, strict=True)]
             of_block = block, len(self.names), self.names[block], program, self.tolerance
-            self.crew.send(Sent(*of_block, np.array(seconds, np.float64), int(choice), arrays))
+            rows = {worker: np.array(row, np.float64) for worker, row in on.items()}
+            self.crew.send(Sent(*of_block, np.array(seconds, np.float64), int(choice), arrays, rows))
             return np.asarray(block, np.int32)
 
         # What is sent later waits for this one.
         self.ticket = io_callback(
-            host, jax.ShapeDtypeStruct((), jnp.int32), self.ticket, seconds, choice, *map(_as_words, leaves)
+            host, jax.ShapeDtypeStruct((), jnp.int32), self.ticket, seconds, choice, on, *map(_as_words, leaves)
         )
 
         def comes() -> tuple[Float[Array, " n"], Plan, Int[Array, ""], Executed, Bool[Array, ""]]:
@@ -94,6 +98,17 @@ class Courier:
             return value, plan, iterations, executed, age > 0
 
         return comes
+
+    def _on_workers(
+        self, scheduler: Hybrid, operator: lx.AbstractLinearOperator, plan: Plan, known: Known, options: Options
+    ) -> dict[str, Float[Array, " candidates"]]:
+        """Return what is predicted of each worker that was calibrated."""
+        facts = {"symmetric": known.symmetric, "eigenvalue_floor": options.get("eigenvalue_floor")}
+        system = System.over(without_tags(operator), **facts, layout=known.layout)
+        return {
+            worker: scheduler.seconds_on(machine, system, plan.estimate, options.get("turn")).astype(jnp.float32)
+            for worker, machine in self.crew.calibrations.items()
+        }
 
     def _answer(self, block: int, vector: Array) -> tuple[Array, Array, Array, Array]:
         dtype, n = np.dtype(vector.dtype), vector.size

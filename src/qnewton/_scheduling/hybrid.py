@@ -224,6 +224,27 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
         estimate = self.estimator(system) if estimate is None else estimate
         # Of a system that nobody comes back to, what a prior hopes for would never be put right.
         turn = self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn
+        offers, own = self._offers(system, estimate, turn, classical)
+        second = None if self.second is None else self.second(system)
+        return make_plan(estimate, offers, self.policy, turn, second, own)
+
+    def seconds_on(
+        self, classical: ClassicalMachine, system: System, estimate: SystemEstimate, turn: Turn | None
+    ) -> Float[Array, " candidates"]:
+        """Return what each candidate is predicted to take on another machine; infinite where it cannot take the system.
+
+        Args:
+            classical: the other machine.
+            system: as of `plan`.
+            estimate: of it.
+            turn: likewise.
+        """
+        turn = self._turn([1.0] * len(self.solvers), 1.0, system.like.dtype) if turn is None else turn
+        offers, _ = self._offers(system, estimate, turn, classical)
+        return jnp.where(offers.able[0], offers.seconds[0], jnp.inf)
+
+    def _offers(self, system: System, estimate: SystemEstimate, turn: Turn, classical: ClassicalMachine) -> Any:
+        """Return the offers, and the estimates of systems that candidates have of their own."""
         refusals = [self._refusal(i, system) for i in range(len(self.solvers))]
         setting = Setting(
             self.solvers, self.estimator, self.assumptions, classical, self.quantum, self.policy, self.solves
@@ -241,8 +262,7 @@ class Hybrid(lx.AbstractLinearSolver[HybridState]):
             solves=self.solves,
             own=priced,
         )
-        second = None if self.second is None else self.second(system)
-        return make_plan(estimate, offers, self.policy, turn, second, own)
+        return offers, own
 
     def _machine(self, dtype: str) -> ClassicalMachine:
         if self.classical is None:

@@ -3,9 +3,10 @@
 import hashlib
 import math
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .._core.records import SystemEstimate
+from .._hardware import ClassicalMachine
 from .._solvers import AbstractSolver
 from .branches import Executed, Known, solve_once
 
@@ -100,6 +102,7 @@ class Sent(NamedTuple):
         seconds: predicted for every candidate `[candidates]`, infinite where one cannot take it.
         choice: the candidate that the scheduler chose; -1 where none can take it.
         arrays: in the order of its skeleton.
+        on: worker to what is predicted of it by its own calibration, as `seconds`.
     """
 
     block: int
@@ -110,6 +113,7 @@ class Sent(NamedTuple):
     seconds: np.ndarray
     choice: int
     arrays: list[np.ndarray]
+    on: Mapping[str, np.ndarray] = MappingProxyType({})
 
     @property
     def nbytes(self) -> int:
@@ -150,7 +154,16 @@ class Answered(NamedTuple):
 
 
 class Crew(Protocol):
-    """Whoever takes systems to workers and brings solutions back."""
+    """Whoever takes systems to workers and brings solutions back.
+
+    Attributes:
+        calibrations: worker to its machine, of those that were calibrated where they run.
+    """
+
+    @property
+    def calibrations(self) -> Mapping[str, ClassicalMachine]:
+        """Worker to its machine."""
+        ...
 
     def send(self, sent: Sent) -> None:
         """Hand a system over; returns at once."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -38,30 +39,33 @@ class Seen(NamedTuple):
         seconds: of every candidate `[candidates]`.
         choice: of the scheduler; -1 where none can take it.
         nbytes: that travel.
+        on: worker to what its own calibration predicts, likewise.
     """
 
     seconds: np.ndarray
     choice: int
-    nbytes: int
+    nbytes: int = 0
+    on: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
-def offer(seconds: np.ndarray, choice: int, quantum: Sequence[bool], who: Colleague, nbytes: int = 0) -> Offer:
+def offer(seen: Seen, quantum: Sequence[bool], who: Colleague) -> Offer:
     """Return the chosen candidate where the worker runs it, else the fastest one that it runs.
 
     Args:
-        seconds: predicted `[candidates]`.
-        choice: of the scheduler.
+        seen: what is predicted of the block.
         quantum: which candidates are quantum solvers.
         who: the worker.
-        nbytes: of the system.
     """
+    own = seen.on.get(who.name)
+    seconds = seen.seconds * who.slowness if own is None else own
+    choice = seen.choice
     runs = np.asarray(quantum) == who.quantum
     if runs[choice] and math.isfinite(seconds[choice]):
         place, found = choice, True
     else:
         index, able = fastest(seconds[None], runs[None] & np.isfinite(seconds)[None])
         place, found = int(index[0]), bool(able[0])
-    return Offer(place, float(seconds[place]) * who.slowness + who.travel_s(nbytes) if found else math.inf)
+    return Offer(place, float(seconds[place]) + who.travel_s(seen.nbytes) if found else math.inf)
 
 
 def deal(
@@ -84,12 +88,7 @@ def deal(
     for block, one in seen.items():
         if one.choice < 0:
             continue
-        own = [
-            offer(one.seconds, one.choice, quantum, who, one.nbytes).seconds
-            if quantum[one.choice] == who.quantum
-            else math.inf
-            for who in crew
-        ]
+        own = [offer(one, quantum, who).seconds if quantum[one.choice] == who.quantum else math.inf for who in crew]
         if any(map(math.isfinite, own)):
             rows[block] = own
     if not rows:

@@ -88,7 +88,7 @@ class Dispatcher:
         with self._lock:
             if sent.block == 0:
                 self._begin(sent)
-            self._seen[sent.block] = Seen(sent.seconds, sent.choice, sent.nbytes)
+            self._seen[sent.block] = Seen(sent.seconds, sent.choice, sent.nbytes, sent.on)
             self._results.pop(sent.block, None)
             self._tried[sent.block] = set()
             if sent.choice < 0 or not sent.finite:
@@ -142,7 +142,7 @@ class Dispatcher:
         """Give a block to the worker of the plan, else to the one that is done soonest, else to the driver."""
         tried, quantum = self._tried[sent.block], sent.program.quantum
         crew = [who for who in self._crew() if who.name not in tried]
-        offers = {who.name: offer(sent.seconds, sent.choice, quantum, who, sent.nbytes) for who in crew}
+        offers = {who.name: offer(self._seen[sent.block], quantum, who) for who in crew}
         ends = {
             who.name: self._busy(who.name) + who.wait_s + offers[who.name].seconds
             for who in crew

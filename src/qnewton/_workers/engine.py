@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._hardware import ClassicalMachine
 from .._scheduling.sent import Program
+from .._solvers import AbstractSolver
 
 
 class Lost(Exception):
@@ -71,6 +73,18 @@ class AbstractEngine(abc.ABC):
     @abc.abstractmethod
     def present(self) -> tuple[Colleague, ...]:
         """Return the workers that are present, with those that joined or came back."""
+
+    def calibrate(
+        self, solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int] | None
+    ) -> dict[str, ClassicalMachine]:
+        """Have the classical workers that are there calibrate themselves, all at once as they work; worker to machine.
+
+        Args:
+            solvers: candidates.
+            dtype: of the systems.
+            sizes: rows that are measured; None: a profile is scaled by a probe.
+        """
+        return {}
 
     @abc.abstractmethod
     def put(self, arrays: Sequence[np.ndarray]) -> Any:

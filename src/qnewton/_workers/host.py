@@ -1,6 +1,7 @@
 """What runs in the process of a worker."""
 
 import os
+import pickle
 import platform
 import socket
 import time
@@ -56,6 +57,24 @@ class Host:
     def reached(self, arrays: Sequence[np.ndarray]) -> int:
         """Return how many bytes came, all of which were read."""
         return sum(int(np.count_nonzero(array)) for array in arrays)
+
+    def calibrate(self, packed: bytes, dtype: str, sizes: Sequence[int] | None) -> Any:
+        """Return the classical machine that this is.
+
+        Args:
+            packed: the candidates.
+            dtype: of the systems.
+            sizes: rows that are measured; None: nothing is, and a profile is scaled by the probe.
+        """
+        import jax
+
+        from .._scheduling.calibration import calibrate, rated_once
+
+        solvers = pickle.loads(packed)
+        with jax.enable_x64(dtype == "float64"):
+            if sizes is None:
+                return rated_once(tuple(solvers), dtype, forming=True)
+            return calibrate(solvers, dtype=dtype, sizes=sizes, forming=True)
 
     def learn(self, key: str, packed: bytes) -> None:
         """Take up a program."""

@@ -5,11 +5,15 @@ QRMI's Python class `QuantumResource` has `is_accessible`, `acquire`, `release`,
 hardware.
 """
 
+import importlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 _WAITING = ("queued", "running")
 
@@ -48,6 +52,42 @@ class Resource(Protocol):
 
 class TaskFailed(Exception):
     """Error for a task that ended without a result."""
+
+
+def as_task(matrix: np.ndarray, vector: np.ndarray) -> str:
+    """Return a system as the text of a task: JSON with `matrix` and `vector`, to the last digit."""
+    return json.dumps({"matrix": matrix.tolist(), "vector": vector.tolist()})
+
+
+def solution_in(result: str, like: np.ndarray) -> np.ndarray:
+    """Return the solution in a task's result, JSON with `solution`.
+
+    Raises:
+        TaskFailed: for a text that holds none.
+    """
+    try:
+        found = np.asarray(json.loads(result)["solution"], like.dtype)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TaskFailed(f"the result {result[:80]!r} is no JSON with a solution") from error
+    if found.shape != like.shape:
+        raise TaskFailed(f"the solution has the shape {found.shape}, and the right-hand side {like.shape}")
+    return found
+
+
+def resource_named(name: str) -> Callable[[], Resource]:
+    """Return what makes a resource, from `MODULE:FUNCTION`.
+
+    Raises:
+        ValueError: if it cannot be found.
+    """
+    module, _, function = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"the resource is {name!r}, and {error}: write MODULE:FUNCTION, of a function without arguments that "
+            "returns a QuantumResource of QRMI, in a module that this process can import"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .engine import Reply
 from .host import Host
+from .managed import ManagedResource, as_task, solution_in
 from .service import QuantumService, Standing
 
 
@@ -53,6 +54,20 @@ class QuantumHost(Host):
         if service.emulated and isinstance(solver, QLSA):
             return EmulatedQSVT(precision)
         return solver
+
+    def _carried_out(self, key: str, place: int, arrays: Sequence[np.ndarray]) -> Any:
+        if self._service.resource is None:
+            return super()._carried_out(key, place, arrays)
+        from .._scheduling.branches import Executed
+
+        block, vector = self._programs[key].system(arrays)
+        matrix = (
+            block if isinstance(block, np.ndarray) else np.stack([block.mv(e) for e in np.eye(vector.size)], axis=1)
+        )
+        with ManagedResource(self._service.resource()).session() as run:
+            value = solution_in(run(as_task(matrix, vector)), vector)
+        # What it took to find it, the manager does not say.
+        return value, 0, Executed(np.zeros(()), np.ones(()), np.zeros((), np.int32))
 
     def solve(self, key: str, place: int, arrays: Sequence[np.ndarray]) -> Reply:
         """Queue, solve, and hand the solution back."""

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import pickle
 import time
 import warnings
 from collections.abc import Hashable, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from .._hardware import ClassicalMachine
 from .._scheduling.sent import Program
+from .._solvers import AbstractSolver
 from .engine import AbstractEngine, Colleague, Lost, Reply
 from .host import THREADS, Host, apart, versions
 from .joining import NAMESPACE, QPU, START_S, check_address, ray_module, refused
@@ -265,6 +268,25 @@ class RayEngine(AbstractEngine):
         for member in list(self._members):
             self._look_after(member)
         return tuple(member.colleague for member in self._members if member.colleague is not None)
+
+    def calibrate(
+        self, solvers: Sequence[AbstractSolver], dtype: str, sizes: Sequence[int] | None
+    ) -> dict[str, ClassicalMachine]:
+        """Ask all at once.
+
+        Raises:
+            OSError: if a worker's machine is too busy to be measured.
+        """
+        packed = pickle.dumps(tuple(solvers))
+        asked = {
+            one.name: one.actor.calibrate.remote(packed, dtype, None if sizes is None else list(sizes))
+            for one in self._members
+            if one.kind != "qpu" and one.colleague is not None
+        }
+        try:
+            return {name: self._ray.get(answer) for name, answer in asked.items()}
+        except self._ray.exceptions.RayTaskError as error:
+            raise OSError(f"a worker was not calibrated: {error.cause}") from error
 
     def put(self, arrays: Sequence[np.ndarray]) -> Any:
         """Put arrays into the object store; few bytes travel with the call."""

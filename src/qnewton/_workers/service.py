@@ -1,9 +1,11 @@
 """A quantum machine as a service: its queue, session, reservation, calibration pauses and prices."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .managed import Resource
 from .traces import Trace
 from .waits import WaitForecast, forecast
 
@@ -38,6 +40,8 @@ class QuantumService:
         emulated: whether circuits are carried out by their exact states where the training only models them.
         device: a PennyLane device that runs the circuits; None: none does.
         shots: that the device measures; None: its exact state.
+        resource: makes a machine under a resource manager, with QRMI's calls, which solves each system as a task; None:
+            there is none.
     """
 
     trace: Trace | None = None
@@ -53,6 +57,7 @@ class QuantumService:
     emulated: bool = False
     device: str | None = None
     shots: int | None = None
+    resource: Callable[[], Resource] | None = None
 
     def __post_init__(self):
         for name in ("wait_s", "session_s", "price_per_s", "price_per_shot", "calibration_s", "transfer_s", "decode_s"):
@@ -70,6 +75,8 @@ class QuantumService:
                 )
         if self.emulated and self.device is not None:
             raise ValueError(f"QuantumService: emulated=True and device={self.device!r}: leave out one of them")
+        if self.resource is not None and (self.emulated or self.device is not None):
+            raise ValueError("QuantumService: a resource solves by itself: leave out device and emulated, or it")
 
     def queue_at(self, time_s: float) -> float:
         """Return how long a job queues that comes at this time, outside of sessions and reservations."""

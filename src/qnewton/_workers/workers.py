@@ -1,11 +1,13 @@
 """Workers for the blocks of a training: the public object."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._hardware import ClassicalMachine
 from .._scheduling.hybrid import Hybrid
 from .._scheduling.makespan import Machine
 from .._scheduling.sent import Answered, Sent
+from .._solvers import AbstractSolver
 from .attempts import Attempt as Attempt
 from .dispatch import Dispatcher
 from .engine import AbstractEngine, Colleague
@@ -24,6 +26,7 @@ class Workers:
 
     Attributes:
         cluster: where they run.
+        calibrations: worker to its machine, of those that were calibrated where they run (`calibrate`).
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Workers:
         if not 0 < grace_s < float("inf"):
             raise ValueError(f"Workers: grace_s is {grace_s}: seconds, positive and finite")
         self.cluster = Cluster(address, cpus, gpus, tuple(qpus))
+        self.calibrations: Mapping[str, ClassicalMachine] = {}
         self._engine = RayEngine(self.cluster, dtype) if engine is None else engine
         self._dispatcher = Dispatcher(self._engine, patience, grace_s, stale=stale, quantile=quantile)
 
@@ -76,6 +80,25 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def calibrate(
+        self, solvers: Sequence[AbstractSolver], *, dtype: str = "float32", sizes: Sequence[int] | None = None
+    ) -> None:
+        """Have the classical workers calibrate themselves where they run, all at once, as they work.
+
+        What a block takes is then predicted for each of them by its own kernels, in the steps that are traced from here
+        on, and otherwise by the driver's times `slowness`.
+
+        Args:
+            solvers: candidates of the scheduler.
+            dtype: of the systems.
+            sizes: rows of the systems that are measured, as of `qnewton.calibrate`; None: nothing is measured, and a
+                profile is scaled by a probe.
+
+        Raises:
+            OSError: if a worker's machine is too busy to be measured.
+        """
+        self.calibrations = self._engine.calibrate(solvers, dtype, sizes)
 
     @property
     def present(self) -> tuple[Colleague, ...]:

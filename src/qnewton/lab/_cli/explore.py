@@ -51,6 +51,7 @@ def _start(options: ProblemOptions) -> "Start | None":
     from ..._pricing.plan import plan
     from ..._pricing.structure import UNKNOWN
     from .._explore.write import Start
+    from .._runfile import readable
 
     numbers, notes = numbers_of(options)
     # Refuses what no matrix has, and says what was assumed.
@@ -74,7 +75,7 @@ def _start(options: ProblemOptions) -> "Start | None":
         settings["mesh"] = f"mesh {numbers['dimension']}"
     definite = "yes" if numbers.get("definite", True) else "no"
     label = "" if options.source is None else str(options.source)
-    return Start({**settings, "definite": definite}, label, (*notes, *assumed))
+    return Start({**settings, "definite": definite}, readable(label), tuple(map(readable, (*notes, *assumed))))
 
 
 _OF_STRUCTURE = ("structure", "dimension", "layer")

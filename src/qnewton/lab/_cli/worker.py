@@ -33,6 +33,8 @@ class WorkerCommand:
     """PennyLane device that runs the circuits, e.g. default.qubit; needs the extra circuits. None: none does."""
     shots: Annotated[int | None, tyro.conf.arg(metavar="SHOTS")] = None
     """Shots that the device measures; None: its exact state."""
+    resource: str | None = None
+    """MODULE:FUNCTION that returns a machine under a resource manager, with QRMI's calls; each system is a task."""
     emulated: bool = False
     """Carry circuits out by their exact states where the training only models them."""
     trace: Path | None = None
@@ -78,6 +80,7 @@ def worker(arguments: Sequence[str]) -> int:
 
 def _service(command: WorkerCommand) -> "QuantumService":
     from ..._workers import QuantumService, read_trace
+    from ..._workers.managed import resource_named
 
     return QuantumService(
         trace=None if command.trace is None else read_trace(command.trace),
@@ -92,4 +95,5 @@ def _service(command: WorkerCommand) -> "QuantumService":
         emulated=command.emulated,
         device=command.device,
         shots=command.shots,
+        resource=None if command.resource is None else resource_named(command.resource),
     )

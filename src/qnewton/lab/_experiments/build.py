@@ -35,6 +35,7 @@ from ..._pricing.assumptions import ASSUMPTION_SETS
 from ..._pricing.policies import AbstractPolicy, FixedCandidate
 from ..._scheduling import Hybrid
 from ..._solvers import AbstractSolver
+from .._runfile import WorkerRecord
 from .baselines import RATES, baseline
 from .options import (
     ConditioningOptions,
@@ -109,11 +110,16 @@ def residual_tolerance(solvers: Sequence[AbstractSolver]) -> float:
     return 0.1 if all(solver.execution in (None, "modelled") for solver in solvers) else math.inf
 
 
-def make_workers(hybrid: Hybrid) -> Workers | None:
-    """Return the workers of `Makespan`; None under every other policy."""
+def make_workers(hybrid: Hybrid, hired: Sequence[WorkerRecord] = ()) -> Workers | None:
+    """Return the workers that `Makespan` deals blocks out to; None under every other policy.
+
+    Args:
+        hybrid: the scheduler.
+        hired: those of `--workers`, which take the place of the policy's.
+    """
     if not isinstance(hybrid.policy, Makespan):
         return None
-    return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers])
+    return Workers.of(hybrid.policy, hybrid.names, [solver.capabilities.quantum for solver in hybrid.solvers], hired)
 
 
 def make_hybrid(

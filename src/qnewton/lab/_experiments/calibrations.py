@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,29 +68,40 @@ class Snapshot:
             environment=self.environment,
             dtype=self.machine.dtype,
             gemm_seconds=self.machine.gemm_seconds,
-            kernels={
-                kernel: KernelRecord(
-                    seconds_per_call=times.seconds_per_call,
-                    seconds_per_byte=times.seconds_per_byte,
-                    seconds_per_flop=times.seconds_per_flop,
-                    learned_factor=self.learned.get(kernel, 1.0),
-                    samples=tuple(
-                        KernelSample(n=n, measured_seconds=measured, predicted_seconds=predicted)
-                        for n, measured, predicted in times.samples
-                    ),
-                    bends=times.bends,
-                    worst_relative_error=times.worst_relative_error if times.samples else None,
-                )
-                for kernel, times in self.machine.kernels
-            },
+            kernels=kernel_records(self.machine, self.learned),
             stages=stages,
             stages_shared=shared,
             measured_seconds=0.0,
         )
 
 
+def kernel_records(machine: ClassicalMachine, learned: Mapping[str, float]) -> dict[str, KernelRecord]:
+    """Return what a machine's kernels take, with the factors that were learned."""
+    return {
+        kernel: KernelRecord(
+            seconds_per_call=times.seconds_per_call,
+            seconds_per_byte=times.seconds_per_byte,
+            seconds_per_flop=times.seconds_per_flop,
+            learned_factor=learned.get(kernel, 1.0),
+            samples=tuple(
+                KernelSample(n=n, measured_seconds=measured, predicted_seconds=predicted)
+                for n, measured, predicted in times.samples
+            ),
+            bends=times.bends,
+            worst_relative_error=times.worst_relative_error if times.samples else None,
+        )
+        for kernel, times in machine.kernels
+    }
+
+
 def snapshot(
-    source: str, solvers: Sequence[AbstractSolver], *, dtype: str, blas_threads: int, sizes: Sequence[int]
+    source: str,
+    solvers: Sequence[AbstractSolver],
+    *,
+    dtype: str,
+    blas_threads: int,
+    sizes: Sequence[int],
+    forming: bool = False,
 ) -> Snapshot:
     """The calibration of a run.
 
@@ -101,15 +112,16 @@ def snapshot(
         dtype: of the systems.
         blas_threads: that dense factorisations get.
         sizes: rows of the systems that are measured.
+        forming: whether forming blocks is measured in any case.
 
     Raises:
         ValueError, OSError: if there is none, if it lacks a candidate, or if it belongs to another machine.
     """
     here = calibration_environment(dtype, blas_threads)
     if source == "profile":
-        return Snapshot(rated_once(tuple(solvers), dtype), {}, here, "profile")
+        return Snapshot(rated_once(tuple(solvers), dtype, forming=forming), {}, here, "profile")
     if source == "measure":
-        return Snapshot(calibrate(solvers, dtype=dtype, sizes=sizes), {}, here, "measured")
+        return Snapshot(calibrate(solvers, dtype=dtype, sizes=sizes, forming=forming), {}, here, "measured")
     kernels = kernels_of(solvers)
     if source == "kept":
         stored = load_calibration(here, kernels)

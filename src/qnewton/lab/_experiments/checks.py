@@ -218,10 +218,10 @@ def _check_workers(options: TrainOptions, solvers: Candidates) -> None:
             f"--workers is {crew.workers}, and --processes is {options.training.processes}: one driver forms the "
             "blocks that workers solve. Omit one of them"
         )
-    if part("policy", scheduling.policy, "policy").word == "makespan":
+    if part("policy", scheduling.policy, "policy").word == "makespan" and scheduling.policy != "makespan":
         raise ValueError(
-            f"--workers is {crew.workers}, and --policy {scheduling.policy} deals blocks out on paper: workers "
-            "get theirs by the same rule, so omit --policy"
+            f"--workers is {crew.workers}, and --policy {scheduling.policy} describes workers that are not there: "
+            "blocks are dealt out to those that are, so write --policy makespan"
         )
     if crew.worker_qpus and not any(solver.capabilities.quantum for solver in solvers.values()):
         raise ValueError(

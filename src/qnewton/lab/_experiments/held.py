@@ -72,7 +72,7 @@ class Held:
             *(step.curvature, step.partition, step.largest),
             # The structure has what is fixed, such as a keep ratio, and leaves out the numbers that may vary.
             *(jax.tree.structure(make_conditioning(conditioning)), make_adaptation(conditioning).tries),
-            *(options.scheduling.estimator, keeps_unformed(options)),
+            *(options.scheduling.estimator, keeps_unformed(options), options.crew.workers is None),
         )
         before = key in self._stages
         if not before:

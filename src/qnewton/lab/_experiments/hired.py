@@ -1,12 +1,16 @@
 """The workers of a training, hired before it begins and let go when it ends."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .._runfile import AttemptLine, WorkerRecord
+from ..._hardware import ClassicalMachine
+from .._runfile import AttemptLine, Calibration, WorkerRecord, WorkerSnapshot
+from .build import make_solvers
+from .calibrations import kernel_records
 from .held import Held
 from .options import TrainOptions
+from .saved import kernels_in
 
 if TYPE_CHECKING:
     from ..._workers import Workers
@@ -47,9 +51,49 @@ def hired(options: TrainOptions, held: Held, stage: Callable[[str], None]) -> It
             held.workers = None
 
 
-def worker_records(workers: "Workers | None") -> tuple[WorkerRecord, ...]:
-    """Return the records of the workers that are present, for `calibration.json`."""
-    present = () if workers is None else workers.present
+def calibrated(options: TrainOptions, workers: "Workers | None", sizes: Sequence[int]) -> tuple[WorkerRecord, ...]:
+    """Have the workers calibrate themselves where they run, as the driver does, and return their records.
+
+    A snapshot that is read from a file is one of the driver's machine alone; the workers' predictions are it times
+    their slowness then.
+
+    Args:
+        options: of the training.
+        workers: that were hired.
+        sizes: rows of the systems that are measured.
+
+    Raises:
+        OSError: if a worker's machine is too busy to be measured.
+    """
+    source = options.scheduling.calibration
+    if workers is None:
+        return ()
+    if source in ("profile", "measure"):
+        solvers, dtype = make_solvers(options.scheduling), options.training.dtype
+        workers.calibrate(solvers, dtype=dtype, sizes=None if source == "profile" else sizes)
+    return _records(workers)
+
+
+def recalled(workers: "Workers | None", calibration: Calibration) -> tuple[WorkerRecord, ...]:
+    """Give the workers of a resumed run the calibrations that it was begun with, by their names; return its records."""
+    machines = {
+        one.name: ClassicalMachine(
+            one.snapshot.processor,
+            calibration.dtype,
+            kernels_in(one.snapshot.kernels),
+            one.snapshot.gemm_seconds,
+            one.snapshot.basis,
+        )
+        for one in calibration.workers
+        if one.snapshot is not None
+    }
+    if workers is not None:
+        workers.calibrations = machines
+    return calibration.workers
+
+
+def _records(workers: "Workers") -> tuple[WorkerRecord, ...]:
+    """Those who are there, for `calibration.json`."""
     return tuple(
         WorkerRecord(
             name=one.name,
@@ -59,8 +103,21 @@ def worker_records(workers: "Workers | None") -> tuple[WorkerRecord, ...]:
             slowness=one.slowness,
             wait_seconds=one.wait_s,
             transfer_seconds=one.transfer_s,
+            seconds_per_byte=one.seconds_per_byte,
+            snapshot=_snapshot(workers.calibrations.get(one.name)),
         )
-        for one in present
+        for one in workers.present
+    )
+
+
+def _snapshot(machine: ClassicalMachine | None) -> WorkerSnapshot | None:
+    if machine is None:
+        return None
+    return WorkerSnapshot(
+        processor=machine.name,
+        gemm_seconds=machine.gemm_seconds,
+        kernels=kernel_records(machine, {}),
+        basis=machine.basis,
     )
 
 

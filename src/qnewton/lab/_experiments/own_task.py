@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -96,7 +97,7 @@ def raised_there(error: BaseException) -> bool:
 def _module(file: str) -> ModuleType:
     """The file as a module, its folder being where it imports its neighbours from; run once in a process."""
     if file not in _LOADED:
-        name = f"_qnewton_task_{hashlib.sha256(file.encode()).hexdigest()[:12]}"
+        name = f"_qnewton_task_{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None, "the file ends in .py"
         assert spec.loader is not None, "likewise"

@@ -11,10 +11,11 @@ from jaxtyping import PyTree
 from msgspec.structs import replace
 
 from ..._core.memory import check_block_fits
-from ..._curvature import Block, Objective
+from ..._curvature import Block, Objective, Point
 from ..._curvature.network import Coverage
 from ..._devices.processes import of_first
 from ..._optim.assign import assign
+from ..._optim.elsewhere import travelling
 from ..._optim.newton import newton
 from ..._pricing.need import DUAL_NEED, NEED
 from ..._scheduling import Hybrid
@@ -23,7 +24,7 @@ from .._runfile import Calibration, FamilyRecord, StageSeconds
 from . import build
 from .calibrations import Snapshot, frozen_snapshot, snapshot
 from .held import Held
-from .hired import worker_records
+from .hired import calibrated, recalled
 from .ledger import Ledger
 from .options import TrainOptions
 from .stages import measure_stages
@@ -117,12 +118,13 @@ def prepare(
         check_block_fits(block.name, block.n, jnp.dtype(dtype).itemsize)
     if calibration is None:
         frozen = of_first("the calibration of the run", lambda: _measured(options, blocks))
+        hired = calibrated(options, held.workers, _sizes(blocks))
     else:
-        frozen = frozen_snapshot(calibration)
+        frozen, hired = frozen_snapshot(calibration), recalled(held.workers, calibration)
     hybrid = build.make_hybrid(options.scheduling, frozen.corrected, held.workers)
-    workers = build.make_workers(hybrid)
+    workers = build.make_workers(hybrid, hired)
     optimizer = _optimizer(objective, options, hybrid)
-    unformed = build.keeps_unformed(options)
+    unformed = _unformed(task, options, blocks, params, hybrid)
     if calibration is None:
         batch = next(batches(task.train, options.training.batch_size, options.training.seed))
         # A process has its part of the batch.
@@ -142,7 +144,7 @@ def prepare(
             )
 
         stages, shared = held.measured(task.name, options, lambda: of_first("the stages of the run", stages_measured))
-        calibration = replace(frozen.record(stages, shared=shared), workers=worker_records(held.workers))
+        calibration = replace(frozen.record(stages, shared=shared), workers=hired)
     else:
         stages = calibration.stages
     ledger = _ledger(options, hybrid, blocks, stages, workers)
@@ -169,16 +171,41 @@ def _optimizer(objective: Objective, options: TrainOptions, hybrid: Hybrid) -> o
 
 
 def _measured(options: TrainOptions, blocks: Sequence[Block]) -> Snapshot:
-    # Measure up to the largest system of this run, so that predictions do not extrapolate; far beyond these sizes the
-    # operation count takes over, and measuring would take as long as training.
-    largest = min(LARGEST_MEASURED, max(block.n for block in blocks))
     return snapshot(
         options.scheduling.calibration,
         build.make_solvers(options.scheduling),
         dtype=options.training.dtype,
         blas_threads=options.training.blas_threads,
-        sizes=sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest}),
+        sizes=_sizes(blocks),
+        forming=options.crew.workers is not None,
     )
+
+
+def _sizes(blocks: Sequence[Block]) -> list[int]:
+    # Measure up to the largest system of this run, so that predictions do not extrapolate; far beyond these sizes the
+    # operation count takes over, and measuring would take as long as training.
+    largest = min(LARGEST_MEASURED, max(block.n for block in blocks))
+    return sorted({n for n in (2, 16, 64, 256, 1024) if n < largest} | {1, 2, 4, largest})
+
+
+def _unformed(
+    task: Task, options: TrainOptions, blocks: Sequence[Block], params: PyTree, hybrid: Hybrid
+) -> frozenset[str]:
+    """Return the names of the blocks that reach the scheduler as operators."""
+    if build.keeps_unformed(options):
+        return frozenset(block.name for block in blocks)
+    if hybrid.workers is None:
+        return frozenset()
+    curvature = build.make_curvature(options.step)
+    batch = next(batches(task.train, options.training.batch_size, options.training.seed))
+    found: list[str] = []
+
+    def sent(params: PyTree) -> None:
+        point = Point.of(task.objective, params, batch)
+        found.extend(block.name for block in blocks if not travelling(hybrid, curvature.system(point, block)).is_formed)
+
+    jax.eval_shape(sent, params)
+    return frozenset(found)
 
 
 def _ledger(

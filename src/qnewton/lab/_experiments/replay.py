@@ -55,7 +55,7 @@ def _of_blocks(saved: SavedRun, question: Question) -> tuple[Replayed, ...]:
     classical = saved.classical if question.classical is None else _by_data_sheet(question.classical, saved)
     with jax.enable_x64(saved.options.training.dtype == "float64"):
         hybrid = build.make_hybrid(scheduling, classical)
-        workers = build.make_workers(hybrid)
+        workers = build.make_workers(hybrid, saved.calibration.workers)
     same_machines = question.classical is None and (scheduling.hardware, scheduling.gate_time_s) == (
         own.hardware,
         own.gate_time_s,

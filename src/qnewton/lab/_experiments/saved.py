@@ -1,11 +1,11 @@
 """The files of a run, read back into their original objects."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..._hardware import ClassicalMachine, KernelTimes
-from .._runfile import Calibration, Config, Run, SystemLine, check_scheduled, read_run, typed
+from .._runfile import Calibration, Config, KernelRecord, Run, SystemLine, check_scheduled, read_run, typed
 from .older import present_options
 from .options import TrainOptions
 from .task_options import kind_of
@@ -86,7 +86,15 @@ def learned_factors(calibration: Calibration) -> dict[str, float]:
 
 def measured_machine(calibration: Calibration) -> ClassicalMachine:
     """The machine in `calibration.json` as measured, to the last digit."""
-    kernels = tuple(
+    kernels = kernels_in(calibration.kernels)
+    return ClassicalMachine(
+        calibration.machine.processor, calibration.dtype, kernels, calibration.gemm_seconds, calibration.basis
+    )
+
+
+def kernels_in(records: Mapping[str, KernelRecord]) -> tuple[tuple[str, KernelTimes], ...]:
+    """Kernels and their times as measured."""
+    return tuple(
         (
             name,
             KernelTimes(
@@ -97,8 +105,5 @@ def measured_machine(calibration: Calibration) -> ClassicalMachine:
                 bends=times.bends,
             ),
         )
-        for name, times in sorted(calibration.kernels.items())
-    )
-    return ClassicalMachine(
-        calibration.machine.processor, calibration.dtype, kernels, calibration.gemm_seconds, calibration.basis
+        for name, times in sorted(records.items())
     )

@@ -10,7 +10,7 @@ from ..._core.limits import EXACT_UP_TO
 from ..._core.records import System
 from ..._estimation import BlockSpectrum, block_spectrum
 from ..._optim.spectra import spectrum
-from .._runfile import read_run
+from .._runfile import read_run, readable
 from . import build
 from .matrices.files import dense, read_matrices, symmetric_part
 from .own_task import check_unchanged
@@ -33,8 +33,9 @@ def spectra(path: Path, *, conditioned: bool = True, exact_up_to: int = EXACT_UP
     """
     if path.is_dir():
         return of_run(path, conditioned=conditioned, exact_up_to=exact_up_to)
+    file = readable(path.name)
     return tuple(
-        _of_matrix(dense(matrix, f"{path.name}: {name}"), name, f"{path.name}: {name}", exact_up_to)
+        _of_matrix(dense(matrix, f"{file}: {name}"), name, f"{file}: {name}", exact_up_to)
         for name, matrix in read_matrices(path).items()
     )
 

@@ -28,7 +28,7 @@ def measure_stages(
     batch: Batch,
     *,
     tries: bool,
-    unformed: bool,
+    unformed: frozenset[str],
 ) -> StageSeconds:
     """Run every stage alone at `params` on `batch`, and time it.
 
@@ -41,20 +41,17 @@ def measure_stages(
         params: to run the stages at.
         batch: to run them on.
         tries: whether the damping's adaptation evaluates a trial step.
-        unformed: whether blocks reach the scheduler as operators. Forming them is then no stage but part of the cost of
-            the candidates that need it, and the products around the solves set the operators up once more.
+        unformed: names of the blocks that reach the scheduler as operators. Forming one is then no stage but part of
+            the cost of the candidates that need it, and the products around the solves set the operator up once more.
     """
     scale = jnp.ones((), jax.tree.leaves(params)[0].dtype)
-    if unformed:
-        measured = [
-            _operator_seconds(objective, curvature, conditioning, estimator, block, params, batch) for block in blocks
-        ]
-        gradient = _gradient_seconds(objective, curvature, blocks, params, batch, tries=tries)
-        return StageSeconds(gradient, tuple(measured))
     prepare = jax.jit(lambda system: condition(conditioning, system, scale))
     estimate = jax.jit(estimator)
     measured = []
     for block in blocks:
+        if block.name in unformed:
+            measured.append(_operator_seconds(objective, curvature, conditioning, estimator, block, params, batch))
+            continue
         form = jax.jit(lambda p, b, block=block: curvature.form(objective, p, b, block))
         system = form(params, batch)
         conditioned = prepare(system)
@@ -69,7 +66,7 @@ def measure_stages(
         )
 
     return StageSeconds(
-        _gradient_seconds(objective, None, blocks, params, batch, tries=tries),
+        _gradient_seconds(objective, curvature, unformed, blocks, params, batch, tries=tries),
         tuple(measured),
     )
 
@@ -109,22 +106,26 @@ def _operator_seconds(
 
 def _gradient_seconds(
     objective: Objective,
-    curvature: AbstractCurvature | None,
+    curvature: AbstractCurvature,
+    unformed: frozenset[str],
     blocks: Sequence[Block],
     params: PyTree,
     batch: Batch,
     *,
     tries: bool,
 ) -> float:
-    """Return a step's seconds without its solves, with operator products, or matrix products without a curvature."""
+    """Return a step's seconds without its solves, with products of the operators and matrices that blocks are."""
 
     @jax.jit
-    def around(params: PyTree, batch: Batch, matrices: list[Array]) -> PyTree:
+    def around(params: PyTree, batch: Batch, matrices: dict[str, Array]) -> PyTree:
         loss, gradients = jax.value_and_grad(objective)(params, batch)
-        apply = [lambda vector, matrix=matrix: matrix @ vector for matrix in matrices]
-        if curvature is not None:
-            point = Point.of(objective, params, batch)
-            apply = [curvature.system(point, block).operator.mv for block in blocks]
+        point = Point.of(objective, params, batch)
+        apply = [
+            curvature.system(point, block).operator.mv
+            if block.name in unformed
+            else lambda vector, block=block: matrices[block.name] @ vector
+            for block in blocks
+        ]
         # The residual takes one product per block; so does the predicted decrease, where a step is tried.
         vectors = [block.take(gradients) for block in blocks]
         products = [product(vector) for product, vector in zip(apply, vectors, strict=True)]
@@ -135,5 +136,5 @@ def _gradient_seconds(
         return loss, products
 
     dtype = jax.tree.leaves(params)[0].dtype
-    matrices = [] if curvature is not None else [jnp.eye(block.n, dtype=dtype) for block in blocks]
+    matrices = {block.name: jnp.eye(block.n, dtype=dtype) for block in blocks if block.name not in unformed}
     return median_seconds(lambda: around(params, batch, matrices))

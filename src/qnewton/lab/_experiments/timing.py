@@ -39,9 +39,9 @@ class SolveTimer:
         hybrid: Hybrid,
         dtype: str,
         *,
-        unformed: bool,
+        unformed: frozenset[str],
     ):
-        """Start the timer of one run with these options."""
+        """Start the timer of one run with these options; `unformed` names the blocks that are operators."""
         self._objective, self._curvature, self._conditioning = objective, curvature, tuple(conditioning)
         self._blocks, self._hybrid, self._unformed = tuple(blocks), hybrid, unformed
         self._probe = gemm_probe(dtype)
@@ -71,10 +71,11 @@ class SolveTimer:
             ]
             scale = jnp.asarray(info.damping_scale)
             base = None
-            if self._unformed and able:
+            unformed = self._blocks[k].name in self._unformed
+            if unformed and able:
                 base = len(runs)
                 runs.append(partial(self._function(k, -1), params, batch, scale))
-            operands = (params, batch, scale) if self._unformed else self._function(k, -1)(params, batch, scale)
+            operands = (params, batch, scale) if unformed else self._function(k, -1)(params, batch, scale)
             for i in able:
                 run = partial(self._function(k, i), *operands)
                 places.append((k, self._hybrid.names[i], base, run()))
@@ -96,10 +97,11 @@ class SolveTimer:
 
     def _traced(self, k: int, i: int) -> Callable:
         block = self._blocks[k]
+        unformed = block.name in self._unformed
 
         def system_of(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> tuple[System, Float[Array, " n"]]:
             system = self._curvature.system(Point.of(self._objective, params, batch), block)
-            if not self._unformed:
+            if not unformed:
                 system = system.formed()
             system = condition(self._conditioning, system, scale)
             gradient = block.take(jax.grad(self._objective)(params, batch))
@@ -107,14 +109,14 @@ class SolveTimer:
 
         def arrays(params: PyTree, batch: Batch, scale: Float[Array, ""]) -> PyTree:
             system, gradient = system_of(params, batch, scale)
-            if self._unformed:
+            if unformed:
                 return jax.tree.leaves(eqx.filter(system, eqx.is_array)), gradient
             return system.matrix, gradient
 
         if i < 0:
             return arrays
         solver = self._hybrid.solvers[i]
-        if not self._unformed:
+        if not unformed:
             return lambda matrix, gradient: solve_trusting(
                 solver, lx.MatrixLinearOperator(matrix, _tag(solver)), gradient
             )

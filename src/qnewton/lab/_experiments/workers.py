@@ -14,6 +14,7 @@ from ..._core.suggest import unknown
 from ..._pricing.offers import Offers
 from ..._pricing.policies import AbstractPolicy, Assigned
 from ..._scheduling import Machine, StepSchedule, decide, decide_makespan, schedule_step
+from .._runfile import WorkerRecord
 
 
 class Makespan(Assigned):
@@ -59,13 +60,16 @@ class Workers:
     gone: dict[str, int]
 
     @classmethod
-    def of(cls, policy: Makespan, names: Sequence[str], quantum: Sequence[bool]) -> "Workers":
+    def of(
+        cls, policy: Makespan, names: Sequence[str], quantum: Sequence[bool], hired: Sequence[WorkerRecord] = ()
+    ) -> "Workers":
         """Return the workers of a policy.
 
         Args:
             policy: that deals blocks out to them.
             names: of the candidates.
             quantum: which of them run on a quantum worker.
+            hired: those of `--workers`, as they were when the run began; they take the place of the policy's.
 
         Raises:
             ValueError: if there is nobody, or nobody would be left.
@@ -73,6 +77,16 @@ class Workers:
         classical = tuple(name for name, modelled in zip(names, quantum, strict=True) if not modelled)
         modelled = tuple(name for name in names if name not in classical)
         machines = []
+        if hired:
+            runs = {True: modelled, False: classical}
+            return cls(
+                tuple(
+                    Machine(one.name, runs[one.quantum], 1, one.slowness, one.wait_seconds, one.transfer_seconds)
+                    for one in hired
+                    if runs[one.quantum]
+                ),
+                {},
+            )
         if classical:
             machines += [Machine(f"classical {k}", classical) for k in range(policy.classical_workers)]
         if modelled:

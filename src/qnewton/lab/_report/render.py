@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._runfile import readable
 from .chart import Chart
 from .parts import Figures, Page, Part, Section
 from .svg import inline_svg, palette_css, save_figure
@@ -42,7 +43,7 @@ def write_page(page: Page, target: Path, figures: str | None = None) -> Path:
     """
     scratch = target.with_name(f".{target.stem}.{os.getpid()}.html")
     try:
-        scratch.write_text(html(page), encoding="utf-8")
+        scratch.write_text(readable(html(page)), encoding="utf-8")
         os.replace(scratch, target)
     finally:
         scratch.unlink(missing_ok=True)

@@ -13,7 +13,15 @@ from .base import (
     TRADEOFF_VERSION,
     Record,
 )
-from .calibration import BlockSeconds, Calibration, KernelRecord, KernelSample, StageSeconds, WorkerRecord
+from .calibration import (
+    BlockSeconds,
+    Calibration,
+    KernelRecord,
+    KernelSample,
+    StageSeconds,
+    WorkerRecord,
+    WorkerSnapshot,
+)
 from .checkpoint import CheckpointAbout, CheckpointLine, Identity, ResumeLine, SetAside
 from .comparison import (
     ComparedMethod,
@@ -32,7 +40,7 @@ from .decode import decode, typed, untyped
 from .digests import config_digest, file_digest, value_digest
 from .directory import Elsewhere, RunDirectory
 from .durable import copy_rest, move, sync_folder, sync_tree, write_whole
-from .encode import encode, encode_indented, plain
+from .encode import encode, encode_indented, plain, readable
 from .errors import RunFileError, clean_text
 from .family import FamilyRecord
 from .grid import (
@@ -164,6 +172,7 @@ __all__ = [
     "VerdictName",
     "WithoutOwn",
     "WorkerRecord",
+    "WorkerSnapshot",
     "check_scheduled",
     "clean_text",
     "config_digest",
@@ -185,6 +194,7 @@ __all__ = [
     "read_run",
     "read_summary",
     "read_version",
+    "readable",
     "set_totals",
     "sync_folder",
     "sync_tree",

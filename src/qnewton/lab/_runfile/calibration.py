@@ -70,6 +70,22 @@ class StageSeconds(Record, frozen=True):
     blocks: tuple[BlockSeconds, ...]
 
 
+class WorkerSnapshot(Record, frozen=True):
+    """The calibration of a worker where it runs.
+
+    Attributes:
+        processor: name.
+        gemm_seconds: measured, of a matrix product meanwhile.
+        kernels: as of `calibration.json` itself.
+        basis: likewise.
+    """
+
+    processor: str
+    gemm_seconds: float | None
+    kernels: dict[str, KernelRecord]
+    basis: str
+
+
 class WorkerRecord(Record, frozen=True):
     """A worker of `--workers`, as it was when the run began.
 
@@ -80,7 +96,10 @@ class WorkerRecord(Record, frozen=True):
         probe_seconds: measured, of the matrix product where it runs.
         slowness: factor on predicted seconds: that over the driver's; 1 of a quantum worker.
         wait_seconds: predicted wait of its queue.
-        transfer_seconds: of a system there and its solution back.
+        transfer_seconds: of a system there and its solution back, however small.
+        seconds_per_byte: measured, that a system takes longer.
+        snapshot: of a classical worker, by which its seconds are predicted; null: they are the driver's times
+            `slowness`, as where the run's own calibration was read from a file.
     """
 
     name: str
@@ -90,6 +109,8 @@ class WorkerRecord(Record, frozen=True):
     slowness: float
     wait_seconds: float
     transfer_seconds: float
+    seconds_per_byte: float = 0.0
+    snapshot: WorkerSnapshot | None = None
 
 
 class Calibration(Record, frozen=True):

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 from numpy.lib import format as lib
 
+from ..._runfile import readable
 from .market import Announced, market_announces, read_matrix_market
 
 SUFFIXES = (".npy", ".npz", ".mtx", ".mtx.gz")
@@ -29,7 +30,7 @@ def read_matrices(path: Path) -> dict[str, Matrix]:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: name a run directory or a file that ends in {NAMED}")
-    name = path.name.removesuffix(".gz").rpartition(".")[0]
+    name = readable(path.name.removesuffix(".gz").rpartition(".")[0])
     try:
         if path.name.endswith(".npy"):
             found: dict[str, Matrix] = {name: np.load(path, allow_pickle=False)}

@@ -120,7 +120,7 @@ def _measure(task: Task, options: Reproduction, machine: ClassicalMachine) -> Ne
     curvature, estimator = EmpiricalFisher(), Automatic()
     conditioning = (Damp(_DAMPING),)
     stages = measure_stages(
-        task.objective, curvature, conditioning, estimator, samples, params, batch, tries=False, unformed=False
+        task.objective, curvature, conditioning, estimator, samples, params, batch, tries=False, unformed=frozenset()
     )
     lu = rival_named("LU")
     rows = []
