@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -33,7 +34,21 @@ os.environ.setdefault(
 # Two workers on two cores: threads of one's BLAS would wait for the other's. Read when BLAS is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Many tests trace anew what another one has compiled. The processes of a run share that, and the next run begins anew.
+# JAX may have been imported before, by a plugin: hence both the variables and the settings.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="qnewton-tests-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update(
+    "jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
+)
+
 NIGHTLY = Path(__file__).parent / "nightly.txt"
+
+# What waits for other processes, or is waited for by another file, begins, so that the run ends with small files.
+FIRST = ("workers/test_ray.py", "explore/test_bundle.py", "experiments/test_together.py", "devices/test_processes.py")
 
 # Tracing makes objects by the hundred thousand, few of them in cycles.
 gc.set_threshold(20_000)
@@ -65,6 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         other_width = {single, double} <= names and name != (single, double)[zlib.crc32(single.encode()) % 2]
         if (single != double and other_width) or any(map(listed.fullmatch, (name, name.partition("[")[0]))):
             item.add_marker("nightly")
+    items.sort(key=lambda item: not item.nodeid.removeprefix("tests/").startswith(FIRST))
 
 
 @pytest.fixture(scope="module", autouse=True)

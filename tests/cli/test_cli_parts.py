@@ -13,7 +13,7 @@ from qnewton._pricing.policies import Fastest
 from qnewton.lab._cli.train import parse
 from qnewton.lab._experiments import parts
 from qnewton.lab._experiments.older import present_arguments, present_parts
-from qnewton.lab._experiments.parts import catalogue, make, part
+from qnewton.lab._experiments.parts import catalogue, make, number_of, part
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -229,3 +229,11 @@ def test_an_older_option_of_no_quantum_solver_is_refused():
         present_parts(["tiny", "--precision", "0.1"], (), ("lu",))
     with pytest.raises(ValueError, match=r"--shots is 5, and qlsa has no state to measure: use .*shots\(1000\)"):
         present_parts(["tiny", "--shots", "5"], *STARTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "precision"),
+    [("qlsa", 1e-2), ("conditioned(qlsa(precision=0.1), damp(1))", 0.1), ("emulated-qsvt(0.2)", 0.2), ("lu", None)],
+)
+def test_a_number_of_a_part_or_inside_it_is_found_without_making_it(text, precision):
+    assert number_of(part("solver", text, "solvers"), "precision") == precision

@@ -196,8 +196,7 @@ def test_what_products_do_not_resolve_a_factorisation_does(tmp_path: Path, monke
 
 def test_the_levels_of_rows_are_those_of_the_dense_matrix() -> None:
     rng = np.random.default_rng(0)
-    for _ in range(6):
-        n = int(rng.integers(1, 12))
+    for n in (1, 8, 8, 8, 8):  # a shape is compiled once
         matrix = np.where(rng.random((n, n)) < 0.4, 10.0 ** rng.uniform(-4, 2, (n, n)), 0.0).astype(np.float32)
         rows = scipy.sparse.csr_array(matrix)
         found, wanted = DyadicLevels.of_rows(rows.indptr, rows.indices, rows.data), DyadicLevels.of(jnp.asarray(matrix))

@@ -26,10 +26,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def environment() -> dict[str, str]:
-    """Of a process on the CPU, without what the tests tell the compiler."""
-    given = {**os.environ, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
-    given.pop("XLA_FLAGS", None)
-    return given
+    """Of a process on the CPU."""
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
 
 
 def together(folder: Path, *names: str) -> tuple[list[int], str, float]:
@@ -76,7 +74,6 @@ def test_two_processes_take_the_steps_of_one(read_run, tmp_path):
     statuses, said, _ = together(tmp_path, "default", "blocks")
     assert statuses == [0, 0], said
     alone = tmp_path / "alone"
-    # In a process of its own: the compiler's settings of the tests round otherwise, which shows after ten steps.
     command = [sys.executable, "-m", "tests.experiments.two_trainings", str(alone), "default", "blocks"]
     for name in ("default", "blocks"):
         (alone / name).mkdir(parents=True)
@@ -97,7 +94,7 @@ def test_two_processes_take_the_steps_of_one(read_run, tmp_path):
 
 
 def test_a_process_that_is_asked_to_stop_stops_both_and_one_that_is_killed_ends_the_other(
-    read_run, hand_made, made, tmp_path, monkeypatch
+    read_run, hand_made, made, tmp_path
 ):
     statuses, said, seconds = together(tmp_path, "asked", "killed")
     assert statuses == [1, -signal.SIGKILL], said
@@ -110,8 +107,6 @@ def test_a_process_that_is_asked_to_stop_stops_both_and_one_that_is_killed_ends_
     assert two.summary is None
     assert len(two.steps) in (KILLED, KILLED + 1)
     assert two.config["options"]["training"]["processes"] == 2
-    # The processes ran without it.
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
     halted = resume.read_halted(run, *resume.resumable(run))
     assert (halted.done, halted.notes) == (4, ())
     (tmp_path / "one").mkdir()

@@ -64,11 +64,24 @@ def test_where_nothing_is_won_nobody_owns_anything(jobs: list[Job]) -> None:
 
 def test_work_is_divided_where_that_spares_more_than_the_sums_take() -> None:
     work, link = Cost(1e9, 0.0), Link(3, 0.0, 0.0, 1e-9)
-    machine = rated_once((qn.LU(), qn.CG()), "float32")
+    machine = rated_once((qn.LU(), qn.CG()), "float32", probe=False)
     spared = float(machine.seconds(ClassicalWorkload("forming", work.flops, work.bytes))) * 2 / 3
     for share, pays in ((0.9, True), (1.1, False)):
         assert worth_dividing(work, round(share * spared * 1e9), "float32", three(link)) == pays
     assert worth_dividing(work, 10**12, "float32", None)
+
+
+def test_no_measurement_decides_in_which_order_sums_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*_: object, **__: object) -> float:
+        raise AssertionError("it was measured")
+
+    for what in ("qnewton._scheduling.owners.measured_link", "qnewton._hardware.rated.median_seconds"):
+        monkeypatch.setattr(what, measured)
+    rated_once.cache_clear()
+    links.cache_clear()
+    two = Crew(("d",), 2, None)
+    assert worth_dividing(Cost(1e9, 0.0), 10**6, "float32", two)
+    assert not worth_dividing(Cost(1e9, 0.0), 10**10, "float32", two)
 
 
 def test_several_processes_always_divide(monkeypatch: pytest.MonkeyPatch) -> None:

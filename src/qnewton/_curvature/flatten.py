@@ -12,7 +12,8 @@ from .._core.jaxprs import Atom, aval
 
 # Primitives that only rename what another jaxpr computes. Derivative rules of one's own (custom_jvp_call) stay whole,
 # and so do loops and branches.
-_TRANSPARENT = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "remat2": "jaxpr", "checkpoint": "jaxpr"}
+_TRANSPARENT = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "remat2": "jaxpr"}
+_TRANSPARENT |= {"checkpoint": "jaxpr", "eval_jaxpr": "call_jaxpr"}
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from .._core.jaxprs import scan_sizes
 from .flatten import Equation, Flattened, Slot
 from .uses import ARGUMENT, MATRICES, Inside, Use, View
 
-BY_RULE = {"custom_jvp_call", "custom_linear_solve"}
-"""Equations whose derivative is not that of a program inside of them."""
+BY_RULE = {"call_hi_primitive", "custom_jvp_call", "custom_linear_solve"}
+"""Equations whose derivative is not that of a program inside of them; since jax 0.12 `custom_root` is the first."""
 
 CARRIED = "is carried by a loop"
 

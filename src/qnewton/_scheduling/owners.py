@@ -16,7 +16,7 @@ from .._core.costs import Cost
 from .._core.records import ClassicalWorkload
 from .._devices.crew import EVERYONE, Crew
 from .._devices.processes import check_agreed, of_first, several
-from .._hardware.link import Link, measured_link
+from .._hardware.link import Link, measured_link, recorded_link
 from .._pricing.group import Group, direct_seconds
 from .._solvers import CG, LU, AbstractSolver
 from .calibration import agreed, rated_once
@@ -70,20 +70,28 @@ class _Links:
 
     def __init__(self):
         self._found: dict[int, Link | None] = {}
+        self._given: dict[int, Link] = {}
 
     def __call__(self, count: int) -> Link | None:
         """None where it cannot be measured: of several processes between some of their devices."""
+        if count in self._given:
+            return self._given[count]
         if count not in self._found:
             self._found[count] = _measured(count)
         return self._found[count]
 
     def set(self, link: Link) -> None:
         """Take this for what is between as many devices."""
-        self._found[link.devices] = link
+        self._given[link.devices] = link
+
+    def unmeasured(self, count: int) -> Link | None:
+        """What was given, or is recorded of devices of one host; None of devices that nothing is recorded of."""
+        return self._given.get(count) or (recorded_link(count) if jax.default_backend() == "cpu" else None)
 
     def cache_clear(self) -> None:
-        """Forget what was measured."""
+        """Forget what was measured and given."""
         self._found.clear()
+        self._given.clear()
 
 
 links = _Links()
@@ -124,20 +132,22 @@ def worth_dividing(cost: Cost, nbytes: int, dtype: str, devices: Crew | None) ->
         cost: of the work on all examples.
         nbytes: of the sums.
         dtype: of what is computed.
-        devices: that take the step; where they are one, or nothing can be measured, nothing speaks against it. Nor is
-            anything measured among several processes: sums in another order have other bits, and a run that goes on
-            after a stop would have them if it measured otherwise.
+        devices: that take the step; where they are one, or several processes', or nothing is recorded of them, nothing
+            speaks against it.
+
+    Nothing is measured for it: sums in another order have other bits, and a run that goes on after a stop would have
+    them if it measured otherwise. What devices of one host take is recorded.
     """
-    link = None if devices is None or several() else links(devices.count)
+    link = None if devices is None or several() else links.unmeasured(devices.count)
     if link is None:
         return True
-    machine = rated_once((LU(), CG()), str(np.promote_types(dtype, np.float32)))
+    machine = rated_once((LU(), CG()), str(np.promote_types(dtype, np.float32)), probe=False)
     seconds = float(machine.seconds(ClassicalWorkload("forming", cost.flops, cost.bytes)))
     return seconds * (1 - 1 / link.devices) > link.seconds_to_sum(nbytes)
 
 
 def solving_seconds(solver: lx.AbstractLinearSolver, n: int, dtype: str) -> float:
-    """Predicted, of setting up one dense system and solving it; of a solver that states no work, by LU.
+    """Return the predicted seconds to set up one dense system and solve it; of a solver that states no work, by LU.
 
     Args:
         solver: a scheduler or a direct solver.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from .._experiments.options import AssumptionSet
-from .._experiments.parts import stated
+from .._experiments.parts import number_of, part
 
 if TYPE_CHECKING:
     from ..._pricing.assumptions import Assumptions
@@ -228,8 +228,8 @@ def _of_run(path: Path, block: str | None) -> dict[str, Any]:
 
 def _precision(solvers: Sequence[str]) -> float:
     """The error asked of the first candidate that has one."""
-    asked = (found for text in solvers if (found := stated("solver", text, "precision", "solvers")) is not None)
-    return float(next(asked, 1e-2))
+    asked = (number_of(part("solver", text, "solvers"), "precision") for text in solvers)
+    return next((one for one in asked if one is not None), 1e-2)
 
 
 def _shape_of(path: Path, name: str) -> tuple[int, ...]:

@@ -104,13 +104,12 @@ def make(kind: str, text: str, option: str) -> Any:
     return part(kind, text, option).make(option)
 
 
-def stated(kind: str, text: str, parameter: str, option: str) -> Any:
-    """Return the value of a parameter of a part, or of the first part inside it that has one; None without any."""
-    found = part(kind, text, option)
-    about = catalogue()[kind][found.word]["parameters"].get(parameter)
+def number_of(found: Part, parameter: str) -> float | None:
+    """Return a number that a part has, or the first part inside it that has one; None without any."""
+    about = catalogue()[found.kind][found.word]["parameters"].get(parameter)
     if about is not None:
-        return dict(found.given).get(parameter, about["default"])
-    inside = (stated(one.kind, str(one), parameter, option) for _, one in found.given if isinstance(one, Part))
+        return float(dict(found.given).get(parameter, about["default"]))
+    inside = (number_of(one, parameter) for _, one in found.given if isinstance(one, Part))
     return next((one for one in inside if one is not None), None)
 
 
