@@ -77,7 +77,8 @@ def test_the_core_needs_few_packages(bare: Any) -> None:
 
 
 def test_the_library_example_runs_with_the_core_alone(bare: Any) -> None:
-    page = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    # README's example, and more.
+    page = (CHECKOUT / "docs" / "library.md").read_text(encoding="utf-8")
     blocks = [token.content for token in MarkdownIt().parse(page) if token.type == "fence" and token.info == "python"]
     done = bare("\n".join(blocks) + "\nassert info.family == 'dual' and state.info.systems")
     assert done.returncode == 0, done.stderr
