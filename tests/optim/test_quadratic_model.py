@@ -131,7 +131,7 @@ def test_what_a_large_step_leaves_is_what_a_small_one_leaves(monkeypatch):
     begun = applied.Left.nothing(jnp.float32)
 
     def left():
-        found = begun.found(step + 3, (jnp.ones((4, 2)), jnp.ones(4)), jnp.ones(()))
+        found, _ = begun.found(step + 3, (jnp.ones((4, 2)), jnp.ones(4)), jnp.ones(()), lambda found: None)
         return begun.after(found, step, jnp.ones((), bool), jnp.ones(()), jnp.ones(()) / 2, 0.0, gradient)
 
     small = left()

@@ -74,9 +74,8 @@ def _shifts(matrices: Float[Array, "batch c c"], traces: Float[Array, "2"] | Non
     # One output has no rounding of others.
     least = np.asarray([0 if size == 1 else limits.tiny, 0], matrices.dtype)
     shares = np.asarray([0 if size == 1 else rounding, rounding], matrices.dtype)
-    return (
-        shares * (largest_of_all(jnp.max(trace(matrices))) if traces is None else traces.astype(matrices.dtype)) + least
-    )
+    terms = largest_of_all(jnp.max(trace(matrices))) if traces is None else traces.astype(matrices.dtype)
+    return terms * shares + least
 
 
 def positive_root(

@@ -6,7 +6,8 @@ would cost as much memory as they do, so two numbers of them are kept, sums with
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ from .._core.one_kernel import LARGE, in_one_kernel, paired
 from .._core.traces import gram, inner
 from .._curvature.fingerprint import fingerprint, scattered
 from .rounding import lowered
+
+Results = TypeVar("Results", bound=PyTree)
 
 SEEN = 0.01
 """Part of a step by which another one must differ from it to count as another."""
@@ -74,19 +77,27 @@ class Left(NamedTuple):
         numbers[4] = jnp.finfo(dtype).max  # no sum differs by more
         return cls(jax.device_put(numbers), filled((2,), 0, jnp.uint32))
 
-    def found(self, flat: Float[Array, " n"], batch: PyTree, loss: Float[Array, ""]) -> Found:
-        """Return the findings about the step.
+    def found(
+        self,
+        flat: Float[Array, " n"],
+        batch: PyTree,
+        loss: Float[Array, ""],
+        then: Callable[[Found], Results],
+    ) -> tuple[Found, Results]:
+        """Return the findings about the step, and what is made of them.
 
         Args:
             flat: the parameters at present.
             batch: of the next step.
             loss: at present, on that batch.
+            then: computes with scalars alone, in the same kernel.
         """
         (sums,), prints = sums_over(flat[None], self.numbers.dtype, MANY), prints_of(batch)
 
-        def found() -> Found:
+        def found() -> tuple[Found, Results]:
             # Of a sum of n numbers, each times two weights of mean square 1/3, the mean square is |w|^2 / 9.
-            return self.seen(sums, 3 * jnp.sqrt(jnp.mean(sums**2)), prints, loss)
+            found = self.seen(sums, 3 * jnp.sqrt(jnp.mean(sums**2)), prints, loss)
+            return found, then(found)
 
         return in_one_kernel(found)
 

@@ -14,7 +14,6 @@ from .._conditioning import AbstractConditioner, AbstractMetric
 from .._core.arrays import filled
 from .._core.constants import unfolded
 from .._core.memory import check_block_fits
-from .._core.one_kernel import in_one_kernel
 from .._core.placement import in_context
 from .._core.trees import check_gradients, check_params, ravel
 from .._curvature import Batch, Block, Objective, Partition, Point, selected
@@ -167,8 +166,9 @@ class BlockSteps:
         blocks, damping = self._blocks(params), self._damping(params)
         point = Point.of(self.objective, params, batch, key)
         before, flat = self.objective(params, batch, key), ravel(jax.tree.leaves(params))
-        found = state.left.found(flat, batch, before)
-        state = state._replace(damping_scale=self._revised(state, found, self._rows(blocks)))
+        rows = self._rows(blocks)
+        found, scale = state.left.found(flat, batch, before, lambda found: self._revised(state, found, rows))
+        state = state._replace(damping_scale=scale)
         gradients = [block.take(updates) for block in blocks]
         rate = self.learning_rate(state.count) if callable(self.learning_rate) else self.learning_rate
         rate = jnp.asarray(in_context(rate))
@@ -200,20 +200,16 @@ class BlockSteps:
         """Return the damping scale, by the ratio of the step that was taken if that differs from the one tried."""
         if self.step is None and not self.adaptation.tries:
             return state.damping_scale
-
-        def revised() -> Float[Array, "*blocks"]:
-            scale, ratio = state.scale_before, jnp.where(found.lower, found.ratio, -jnp.inf)
-            if self.step is not None:
-                following = self.step.revised(scale, found.ratio, found.lower)
-            else:
-                adapted = jax.vmap(self.adaptation.adapt, (0, None)) if scale.ndim else self.adaptation.adapt
-                none = jnp.zeros(len(rows), bool)
-                following = self.adaptation.after_solves(scale, adapted(scale, ratio), none, rows)
-            if following is None:
-                return state.damping_scale
-            return jnp.where(found.judges, following, state.damping_scale).astype(scale.dtype)
-
-        return in_one_kernel(revised)
+        scale, ratio = state.scale_before, jnp.where(found.lower, found.ratio, -jnp.inf)
+        if self.step is not None:
+            following = self.step.revised(scale, found.ratio, found.lower)
+        else:
+            adapted = jax.vmap(self.adaptation.adapt, (0, None)) if scale.ndim else self.adaptation.adapt
+            none = jnp.zeros(len(rows), bool)
+            following = self.adaptation.after_solves(scale, adapted(scale, ratio), none, rows)
+        if following is None:
+            return state.damping_scale
+        return jnp.where(found.judges, following, state.damping_scale).astype(scale.dtype)
 
     def _givens(self, start: StepStart, scales: Float[Array, " blocks"]) -> list[Given]:
         """Return each block's solve arguments besides its curvature; None for what the state does not keep."""

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._core.one_kernel import in_one_kernel
 from .applied import Found
 from .kfac_state import KFACState
 from .new_batches import Reached
@@ -38,7 +37,7 @@ class NoisyBatches:
     """
 
     rule: AbstractStepRule = field(default_factory=KLClip)
-    pace: Pace = Pace(10, 0.95)
+    pace: Pace = Pace(10, 0.8)
 
 
 class Begun(NamedTuple):
@@ -64,41 +63,37 @@ class Begun(NamedTuple):
     def of(
         cls,
         state: KFACState,
-        found: Found,
         loss: Float[Array, ""],
         finite: Bool[Array, ""],
         rounding: float,
         pace: Pace,
         rule: AbstractStepRule,
         noisy: NoisyBatches | None,
+        found: Found,
     ) -> "Begun":
         """Return the scalars from the state before the step.
 
         Args:
             state: before it.
-            found: what has become of the last one.
             loss: before it.
             finite: whether the gradient is.
             rounding: unit of the narrowest float that the model computes with.
             pace: as long as no new batch was noticed.
             rule: likewise.
             noisy: from then on; None: nothing changes.
+            found: what has become of the last one.
         """
-
-        def begun() -> "Begun":
-            damping, reached, turned = _revised(rule, state, found), state.reached, jnp.zeros((), bool)
-            age, refresh, average = state.age, jnp.int32(pace.refresh), jnp.asarray(pace.average, damping.dtype)
-            if noisy is not None:
-                reached = reached.compared(loss, state.scale, rounding, found)
-                turned = reached.noisy & ~state.reached.noisy
-                # A new rule has a damping of its own, and begins anew: no use for another one's averages.
-                damping = jnp.where(turned, noisy.rule.damping, damping).astype(damping.dtype)
-                age = jnp.where(turned, -1, age)
-                refresh = jnp.where(reached.noisy, noisy.pace.refresh, refresh)
-                average = jnp.where(reached.noisy, noisy.pace.average, average).astype(damping.dtype)
-            return cls(reached, damping, age, average, finite & ((age < 0) | (age >= refresh - 1)), turned)
-
-        return in_one_kernel(begun)
+        damping, reached, turned = _revised(rule, state, found), state.reached, jnp.zeros((), bool)
+        age, refresh, average = state.age, jnp.int32(pace.refresh), jnp.asarray(pace.average, damping.dtype)
+        if noisy is not None:
+            reached = reached.compared(loss, state.scale, rounding, found)
+            turned = reached.noisy & ~state.reached.noisy
+            # A new rule has a damping of its own, and begins anew: no use for another one's averages.
+            damping = jnp.where(turned, noisy.rule.damping, damping).astype(damping.dtype)
+            age = jnp.where(turned, -1, age)
+            refresh = jnp.where(reached.noisy, noisy.pace.refresh, refresh)
+            average = jnp.where(reached.noisy, noisy.pace.average, average).astype(damping.dtype)
+        return cls(reached, damping, age, average, finite & ((age < 0) | (age >= refresh - 1)), turned)
 
 
 def _revised(rule: AbstractStepRule, state: KFACState, found: Found) -> Float[Array, ""]:

@@ -1,6 +1,7 @@
 """The steps of `kfac`: factors refreshed periodically, every layer's system scheduled, the length set by a rule."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -182,8 +183,8 @@ class KFACSteps:
         # Made here, because it traces the model, which a branch must not do.
         verdict = independence(self.objective, params, batch, key)
         loss, flat = self.objective(params, batch, key).astype(gradient.dtype), ravel(jax.tree.leaves(params))
-        found = state.left.found(flat, batch, loss)
-        begun = Begun.of(state, found, loss, finite, verdict.rounding, pace, self.rule, self.noisy)
+        begins = partial(Begun.of, state, loss, finite, verdict.rounding, pace, self.rule, self.noisy)
+        found, begun = state.left.found(flat, batch, loss, begins)
         reached, average, due = begun.reached, begun.average, begun.due
         state = state._replace(damping=begun.damping, age=begun.age)
         if self.noisy is not None:

@@ -251,7 +251,7 @@ def bound_formula(assumed: Assumptions, encoding: AbstractEncoding | None = None
 
 
 def part_formula(name: str, way: Callable[..., Part]) -> Formula:
-    """What a way to share a system out leaves to either side, at a place between its ends."""
+    """Return the formula of what either side of a shared system is left with, at a place between its ends."""
 
     def part(*values: Any):
         return way(*values)._asdict(), ()
