@@ -154,7 +154,7 @@ def test_depolarising_flips_signs_as_often_as_it_says():
 
 
 def test_noise_explains_a_residual_up_to_what_unit_vectors_can_be_apart():
-    """A mixture of weight m is off by 2 sqrt(m), a relative error counts four times, unit vectors differ by at most 2."""
+    """A mixture of weight m is off by 2 sqrt(m), a relative error four times, and two unit vectors by 2 at most."""
     encoded: Any = SimpleNamespace(norm=3.0, alpha=3.0, kappa=2.0)
     solver = EmulatedQSVT(1e-2)
 
