@@ -10,9 +10,10 @@ output says what is missing.
     tracebacks  an error that the command line does not explain
     unnamed     a refusal that does not name the file
 
-Prints one JSON object as its last line, and exits with status 1 if any of these three is not 0.
+Prints one JSON object as its last line, and exits with status 1 if any of these three is not 0, or if
+there was no time for all cases.
 
-    .venv/bin/python benchmarks/damage.py [--cases 2000] [--seed 0]
+    .venv/bin/python benchmarks/damage.py [--cases 2000] [--seed 0] [--minutes 60]
 """
 
 import argparse
@@ -358,6 +359,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Damages the files of a run, and calls what reads them.")
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=60.0, help="no further case after these")
     arguments = parser.parse_args()
     start, home = time.monotonic(), Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -368,11 +370,13 @@ def main() -> int:
         try:
             cases = Cases(arguments.seed)
             for _ in range(arguments.cases):
+                if time.monotonic() > start + 60 * arguments.minutes:
+                    break
                 cases.one()
         finally:
             os.chdir(home)
     found = {name: cases.found[name] for name in ("right", "silent", "tracebacks", "unnamed")}
-    record = {"cases": arguments.cases, "seed": arguments.seed, **found, "kinds": len(DAMAGES)}
+    record = {"cases": cases.found.total(), "seed": arguments.seed, **found, "kinds": len(DAMAGES)}
     record |= {"by_command": dict(cases.by_command)}
     record |= {"seconds_by_command": {name: round(taken, 1) for name, taken in cases.seconds.items()}}
     record |= {"seconds": round(time.monotonic() - start, 1)}

@@ -138,7 +138,7 @@ def hand_made(made: Made) -> Callable[[], contextlib.AbstractContextManager[None
     @contextlib.contextmanager
     def patched() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(calibrations, "calibrate", lambda solvers, *, dtype, sizes: made.machine(dtype))
+            patch.setattr(calibrations, "calibrate", lambda solvers, *, dtype, **asked: made.machine(dtype))
             patch.setattr(prepare, "measure_stages", lambda *of, tries, unformed: made.stages(of[4]))
             yield
 

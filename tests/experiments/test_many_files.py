@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,17 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     refused("cut.npz", saved(np.savez, eye)[:-40], "cannot be read as a matrix")
     refused("text.npy", b"1 2\n3 4\n", "cannot be read as a matrix")
     refused("objects.npy", saved(np.save, np.asarray([[None]]), allow_pickle=True), "cannot be read as a matrix")
+    # Errors of other kinds, from below: tokenize, zipfile and numpy have their own.
+    refused("head.npy", saved(np.save, eye).replace(b"(3, 3)", b"08, 3)"), "cannot be read as a matrix: TokenError")
+    packed = bytearray(saved(np.savez, eye))
+    packed[packed.rindex(b"PK\1\2") + 10] = 77
+    refused("method.npz", bytes(packed), "cannot be read as a matrix: NotImplementedError")
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
+        archive.writestr("notes.txt", "none")
+    refused("text.npz", (tmp_path / "text.npz").read_bytes(), "notes.txt in it is no array")
+    beyond = scipy.sparse.csr_array(eye)
+    beyond.indices[1] = 3_000_000
+    refused("beyond.npz", saved(scipy.sparse.save_npz, beyond), "cannot be read as a matrix: .*ind")
     refused("words.npy", saved(np.save, np.asarray([["a"]])), "numbers are asked for")
     refused("none.npz", saved(np.savez), "holds no array")
     refused("two.npz", saved(np.savez, a=eye, b=eye), "holds 2 matrices")

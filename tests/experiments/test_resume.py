@@ -612,6 +612,20 @@ def test_a_disk_that_fills_up_ends_the_run_and_leaves_what_there_is(options_of, 
         with pytest.raises(runner.NotWritten, match=r"checkpoints/4 could not be written: (.|\n)*File too large"):
             runner.resume(directory.path, Hears())
     assert sorted(path.name for path in (directory.path / "checkpoints").iterdir()) == ["2"]
+
+    write = RunDirectory.write
+    for full in ("manifest.json", "summary.json"):
+
+        def none_left(self, name, content, full=full):
+            if name == full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+            write(self, name, content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunDirectory, "write", none_left)
+            with pytest.raises(runner.NotWritten, match=r"No space left(.|\n)*--resume"):
+                runner.resume(directory.path, Hears())
+        assert not (directory.path / "summary.json").exists(), "or it would not be gone on with"
     assert runner.resume(directory.path, Hears()).status == "finished"
 
 

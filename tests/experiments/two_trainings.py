@@ -45,7 +45,7 @@ def options(name: str, processes: int = 2) -> Any:
 def calibrated(made: Made, process: int) -> Any:
     """To process 0 Cholesky is the faster one, to process 1 LU."""
 
-    def calibrate(solvers: Any, *, dtype: str, sizes: Any) -> ClassicalMachine:
+    def calibrate(solvers: Any, *, dtype: str, **asked: Any) -> ClassicalMachine:
         return made.machine(dtype).corrected({"lu" if process == 0 else "cholesky": 1e6})
 
     return calibrate

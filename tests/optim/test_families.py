@@ -179,7 +179,7 @@ def test_a_new_batch_is_noticed_and_the_same_one_is_not() -> None:
 def test_noise_that_is_told_takes_the_steps_of_its_preset() -> None:
     parts = [(x, jax.nn.softmax(y)) for x, y in (batch(64, 6, 3, seed) for seed in range(6))]
     told, _ = trained(q.newton(CLASSES, minibatch=True), CLASSES, parts)
-    preset = q.kfac(CLASSES, step=q.KLClip(), refresh=10, average=0.95)
+    preset = q.kfac(CLASSES, step=q.KLClip(), refresh=10, average=0.8)
     named, _ = trained(preset, CLASSES, parts)
     for one, other in zip(jax.tree.leaves(told), jax.tree.leaves(named), strict=True):
         np.testing.assert_array_equal(one, other)

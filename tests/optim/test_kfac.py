@@ -310,6 +310,10 @@ def test_clip_and_momentum_by_hand(x64):
     np.testing.assert_allclose(first, [[-0.1]], rtol=1e-4)
     second, state = update(jnp.array([[0.1]]), state)
     np.testing.assert_allclose(second, [[0.9 * -0.1 - 0.5 * 0.1]], rtol=1e-4)
+    # The whole step is shortened, with its momentum.
+    third, state = update(jnp.array([[2.0]]), state)
+    np.testing.assert_allclose(third, 0.1 * (0.9 * second - 0.5 * 2.0), rtol=1e-4)
+    np.testing.assert_allclose((state.info.learning_rate, state.info.momentum), (0.05, 0.09), rtol=1e-4)
     assert np.isnan(state.info.reduction_ratio)
 
 

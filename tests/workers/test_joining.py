@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from qnewton.lab._experiments.build import make_hybrid, make_workers
 from qnewton.lab._experiments.checks import check
 from qnewton.lab._experiments.options import WorkerOptions
 from qnewton.lab._experiments.presets import PRESETS
-from qnewton.lab._runfile import WorkerRecord
+from qnewton.lab._runfile import RunDirectory, WorkerRecord
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.1:", ":6379", "head:port"])
@@ -73,6 +74,16 @@ def test_options_by_themselves() -> None:
     crew, training = WorkerOptions(workers="ray"), replace(options.training, processes=2)
     with pytest.raises(ValueError, match="one driver forms the blocks"):
         check(replace(options, crew=crew, training=training))
+
+
+def test_a_second_driver_is_refused_the_directory_before_workers_are_started(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = RunDirectory.create(tmp_path / "run", "digits")
+    monkeypatch.setattr(q.Workers, "__init__", lambda *_, **__: pytest.fail("workers were started"))
+    status = main(["train", "digits-mlp", "--preset", "blocks", "--workers", "ray", "--out", str(directory.path)])
+    assert status == 2
+    assert "run" in capsys.readouterr().err
 
 
 def test_numbers_out_of_range() -> None:

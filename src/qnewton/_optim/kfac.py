@@ -50,7 +50,7 @@ def kfac(
     that of the last batch.
 
     The default, `QuadraticModel()`, is for the full batch or large ones. For small random batches:
-    `kfac(objective, step=KLClip(), refresh=10, average=0.95)`, judged by a running average of the parameters.
+    `kfac(objective, step=KLClip(), refresh=10, average=0.8)`, judged by a running average of the parameters.
 
     Args:
         objective: what is minimised; `key` is handed on to its model.

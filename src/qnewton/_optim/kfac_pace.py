@@ -37,7 +37,7 @@ class NoisyBatches:
     """
 
     rule: AbstractStepRule = field(default_factory=KLClip)
-    pace: Pace = Pace(10, 0.95)
+    pace: Pace = Pace(10, 0.8)
 
 
 class Begun(NamedTuple):

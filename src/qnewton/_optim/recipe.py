@@ -21,7 +21,7 @@ def recipe(
     |---|---|
     | full batch, few residuals, or a fit of squares with at most 100 parameters | `dual_newton(objective)` |
     | full batch, more of them | `kfac(objective)` |
-    | mini-batches | `kfac(objective, step=KLClip(), refresh=10, average=0.95)`; average the parameters to judge it |
+    | mini-batches | `kfac(objective, step=KLClip(), refresh=10, average=0.8)`; average the parameters to judge it |
     | no curvature in the outputs | `newton` with the Hessian and `SaddleFree`, above 1,500 parameters `fisher_newton` |
 
     Few means: examples times outputs at most the number of parameters, and at most 1,500. Then the residuals can be

@@ -249,10 +249,12 @@ class QuadraticModel(AbstractStepRule):
 class KLClip(AbstractStepRule):
     """A fixed rate with momentum for mini-batches; a step that would change the predictions too much is shortened.
 
-    With `d` the preconditioned gradient, `v <- momentum v - rate min(1, sqrt(clip / (rate^2 d.g))) d`: `rate^2 d.g` is
-    the squared length of the step in the metric of the curvature, twice the KL divergence for a Fisher matrix (Ba,
-    Grosse and Martens 2017, section 5). Fragile without the clip. The noise of the last steps remains in the
-    parameters: evaluate a running average of them (decay .98, say), which is left to the user.
+    With `d` the preconditioned gradient, `v <- f (momentum v - rate d)`, `f = min(1, sqrt(clip / (rate^2 d.g)))`:
+    `rate^2 d.g` is the squared length of `rate d` in the metric of the curvature, twice the KL divergence for a Fisher
+    matrix (Ba, Grosse and Martens 2017, section 5, who shorten `d` alone). The momentum is shortened likewise, or the
+    first steps, which are all clipped, would add up to ten times what the clip allows. Fragile without the clip. The
+    noise of the last steps remains in the parameters: evaluate a running average of them (decay .98, say), which is
+    left to the user.
 
     Attributes:
         rate: on the preconditioned gradient; a float.
@@ -266,10 +268,10 @@ class KLClip(AbstractStepRule):
     """
 
     radius: ClassVar[float] = math.inf
-    rate: float = varies(default=0.1)
+    rate: float = varies(default=0.15)
     momentum: float = varies(default=0.9)
-    clip: float = varies(default=3e-3)
-    damping: float = varies(default=1e-3)
+    clip: float = varies(default=1e-2)
+    damping: float = varies(default=3e-3)
 
     def __check_init__(self):
         check_scalars(self)
@@ -291,7 +293,8 @@ class KLClip(AbstractStepRule):
         )
         length = rate**2 * jnp.abs(jnp.vdot(situation.direction, situation.gradient))
         factor = jnp.minimum(1, jnp.sqrt(clip / jnp.where(length > 0, length, 1)))
-        rate = rate * jnp.where(length > 0, factor, 1)
+        factor = jnp.where(length > 0, factor, 1)
+        rate, momentum = rate * factor, momentum * factor
         step = rate * situation.direction + momentum * situation.last
         loss = situation.loss()
         solved = jnp.all(jnp.isfinite(step)) & jnp.isfinite(loss)
@@ -302,7 +305,7 @@ class KLClip(AbstractStepRule):
             radius=situation.radius,
             loss=loss,
             learning_rate=rate,
-            momentum=jnp.full_like(rate, momentum),
+            momentum=momentum,
             predicted_decrease=unknown,
             actual_decrease=unknown,
             reduction_ratio=unknown,

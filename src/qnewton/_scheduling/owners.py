@@ -147,7 +147,7 @@ def worth_dividing(cost: Cost, nbytes: int, dtype: str, devices: Crew | None) ->
 
 
 def solving_seconds(solver: lx.AbstractLinearSolver, n: int, dtype: str) -> float:
-    """Predicted, of setting up one dense system and solving it; of a solver that states no work, by LU.
+    """Return the predicted seconds to set up one dense system and solve it; of a solver that states no work, by LU.
 
     Args:
         solver: a scheduler or a direct solver.

@@ -58,6 +58,8 @@ class QuantumHost(Host):
     def _carried_out(self, key: str, place: int, arrays: Sequence[np.ndarray]) -> Any:
         if self._service.resource is None:
             return super()._carried_out(key, place, arrays)
+        import jax.numpy as jnp
+
         from .._scheduling.branches import Executed
 
         block, vector = self._programs[key].system(arrays)
@@ -67,7 +69,7 @@ class QuantumHost(Host):
         with ManagedResource(self._service.resource()).session() as run:
             value = solution_in(run(as_task(matrix, vector)), vector)
         # What it took to find it, the manager does not say.
-        return value, 0, Executed(np.zeros(()), np.ones(()), np.zeros((), np.int32))
+        return value, 0, Executed(jnp.zeros(()), jnp.ones(()), jnp.zeros((), jnp.int32))
 
     def solve(self, key: str, place: int, arrays: Sequence[np.ndarray]) -> Reply:
         """Queue, solve, and hand the solution back."""

@@ -111,16 +111,23 @@ class RayEngine(AbstractEngine):
             with warnings.catch_warnings():
                 # Ray's processes begin by exec, which needs none of the locks that a fork may find taken.
                 warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-                ray.init(
-                    address="local",
-                    num_cpus=cluster.cpus,
-                    num_gpus=cluster.gpus or None,
-                    resources=resources,
-                    object_store_memory=cluster.store_bytes or _store_bytes(),
-                    include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
-                    **quiet,
-                )
+                try:
+                    ray.init(
+                        address="local",
+                        num_cpus=cluster.cpus,
+                        num_gpus=cluster.gpus or None,
+                        resources=resources,
+                        object_store_memory=cluster.store_bytes or _store_bytes(),
+                        include_dashboard=False,
+                        _node_ip_address="127.0.0.1",
+                        **quiet,
+                    )
+                except Exception as error:
+                    ray.shutdown()
+                    raise ValueError(
+                        f"Ray does not start here ({str(error).strip().splitlines()[0]}): the machine is very busy or "
+                        "short of memory. Try again, or leave out the workers"
+                    ) from error
         else:
             check_address(cluster.address)
             try:

@@ -81,7 +81,7 @@ class Trace:
 
 
 def _in_turn(arrival: np.ndarray, service: np.ndarray) -> np.ndarray:
-    """Waits where one machine serves jobs as they come (Lindley 1952)."""
+    """Return the waits of jobs that one machine serves in the order of arrival (Lindley 1952)."""
     if arrival.shape != service.shape:
         raise ValueError(f"the trace has {arrival.size} values of {ARRIVAL} and {service.size} of {SERVICE}")
     wait, found = 0.0, []

@@ -224,5 +224,5 @@ def _described(config: Config) -> dict[str, Any]:
 
 
 def _unless(variable: str) -> str | None:
-    """Our project, unless the user's environment names one."""
+    """Return our project's name, unless the user's environment names one."""
     return None if os.environ.get(variable) else PROJECT

@@ -6,9 +6,14 @@ What is written here is all that there is of them. No imports of jax: parsing mu
 import copy
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from .parts import part
+
+Given: TypeAlias = dict[str, Any]
+"""Options that were given, with their values."""
+Groups: TypeAlias = list[tuple[str, list[str]]]
+"""The same in their order; what stands before the first has an empty name."""
 
 WORDS = {
     "policy": {"fixed": "fixed-candidate"},
@@ -96,7 +101,7 @@ def present_options(options: Any) -> Any:
     return found
 
 
-def _present_groups(options: dict[str, Any]) -> None:
+def _present_groups(options: Given) -> None:
     """Put conditioning and the quantum solver in words, in options of a file."""
     scheduling, conditioning = options.get("scheduling"), options.get("conditioning")
     if isinstance(scheduling, dict) and isinstance(scheduling.get("solvers"), list):
@@ -121,9 +126,9 @@ def present_parts(arguments: Sequence[str], conditioners: Sequence[str], solvers
     Raises:
         ValueError: for an option of a quantum solver that is not named, or that has no read-out.
     """
-    conditioning: dict[str, Any] = {}
-    quantum: dict[str, Any] = {}
-    kept: list[tuple[str, list[str]]] = []
+    conditioning: Given = {}
+    quantum: Given = {}
+    kept: Groups = []
     for option, values in _grouped(arguments):
         name = option.removeprefix("--").replace("-", "_")
         if name in ("adapt_damping", "no_adapt_damping") and option:
@@ -134,8 +139,15 @@ def present_parts(arguments: Sequence[str], conditioners: Sequence[str], solvers
             quantum[name] = values[0]
         else:
             kept.append((option, values))
+    both = {"--conditioners", "--adaptation"} & {option for option, _ in kept}
+    if conditioning and both:
+        older = ", ".join(f"--{name.replace('_', '-')}" for name in conditioning)
+        raise ValueError(
+            f"{older}: older options, which --conditioners and --adaptation replace, and {' and '.join(sorted(both))} "
+            "is given: omit the older ones, e.g. --conditioners 'prune(0.5)' 'damp(0.005)' --adaptation fixed"
+        )
     if conditioning.keys() & {"damping", "keep", "order"}:
-        base = _read_back(_chosen_all(kept, "--conditioners", conditioners))
+        base = _read_back(conditioners)
         kept = _put(kept, "--conditioners", _conditioners(base | conditioning), conditioning)
     if conditioning.keys() & {"adapt_damping", "damping_scale"}:
         kept = _put(kept, "--adaptation", [_adaptation(CONDITIONING | conditioning)], conditioning)
@@ -157,7 +169,7 @@ def present_parts(arguments: Sequence[str], conditioners: Sequence[str], solvers
     return [word for option, values in kept for word in ([option] if option else []) + values]
 
 
-def _conditioners(given: dict[str, Any]) -> list[str]:
+def _conditioners(given: Given) -> list[str]:
     """The words of what was `--damping`, `--keep` and `--order`."""
     prunes, r = float(given["keep"]) < 1, given["damping"]
     if given["order"] == "damp-prune-rows":
@@ -165,14 +177,14 @@ def _conditioners(given: dict[str, Any]) -> list[str]:
     return [*([f"prune(keep={given['keep']})"] if prunes else []), f"damp(relative={r})"]
 
 
-def _adaptation(given: dict[str, Any]) -> str:
+def _adaptation(given: Given) -> str:
     if not given["adapt_damping"]:
         return "fixed"
     scale = given["damping_scale"]
     return called("levenberg-marquardt", {} if float(scale) == 1 else {"damping": scale})
 
 
-def _quantum(given: dict[str, Any]) -> str:
+def _quantum(given: Given) -> str:
     """The word of what was `qlsa` with these options."""
     own = {name: value for name, value in given.items() if str(value) != str(QUANTUM[name])}
     precision = {"precision": own["precision"]} if "precision" in own else {}
@@ -195,9 +207,9 @@ def _of_quantum(policy: str, solver: str) -> str:
     return called(own.word, {"name": part("solver", solver, "solvers").word})
 
 
-def _read_back(conditioners: Sequence[str]) -> dict[str, Any]:
+def _read_back(conditioners: Sequence[str]) -> Given:
     """Return the values that `--damping`, `--keep` and `--order` would have had."""
-    found: dict[str, Any] = dict(CONDITIONING)
+    found: Given = dict(CONDITIONING)
     for text in conditioners:
         own = part("conditioner", text, "conditioners")
         given = dict(own.given)
@@ -210,15 +222,13 @@ def _read_back(conditioners: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _put(
-    kept: list[tuple[str, list[str]]], name: str, values: list[str], given: dict[str, Any]
-) -> list[tuple[str, list[str]]]:
+def _put(kept: Groups, name: str, values: list[str], given: Given) -> Groups:
     """Return the arguments with an option in the place of older ones, and warn."""
     _warn(" ".join(f"--{one.replace('_', '-')}" for one in given), f"{name} {' '.join(map(repr, values))}")
     return [*((option, own) for option, own in kept if option != name), (name, values)]
 
 
-def _chosen_all(groups: list[tuple[str, list[str]]], name: str, usual: Sequence[str]) -> Sequence[str]:
+def _chosen_all(groups: Groups, name: str, usual: Sequence[str]) -> Sequence[str]:
     return next((values for option, values in groups if option == name and values), usual)
 
 
@@ -229,11 +239,11 @@ def present_arguments(arguments: Sequence[str]) -> list[str]:
         ValueError: for an option of another policy than the one that is chosen, or of a solver that is not named.
     """
     groups = _grouped(arguments)
-    policy: dict[str, Any] = {}
-    baseline: dict[str, Any] = {}
+    policy: Given = {}
+    baseline: Given = {}
     optimizer = _chosen(groups, "--optimizer", "newton")
     krylov: dict[str, str] = {}
-    kept: list[tuple[str, list[str]]] = []
+    kept: Groups = []
     for option, values in groups:
         name = option.removeprefix("--").replace("-", "_")
         if name in POLICIES and values:
@@ -259,7 +269,7 @@ def present_arguments(arguments: Sequence[str]) -> list[str]:
     return [word for option, values in kept for word in ([option] if option else []) + values]
 
 
-def called(word: str, parameters: dict[str, Any]) -> str:
+def called(word: str, parameters: Given) -> str:
     """A word with parameters."""
     if not parameters:
         return word
@@ -267,9 +277,9 @@ def called(word: str, parameters: dict[str, Any]) -> str:
     return f"{word}({', '.join(shown)})"
 
 
-def _grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _grouped(arguments: Sequence[str]) -> Groups:
     """Options with their values; what stands before the first has an empty name."""
-    found: list[tuple[str, list[str]]] = [("", [])]
+    found: Groups = [("", [])]
     for argument in arguments:
         option, equals, value = argument.partition("=")
         if argument.startswith("--"):
@@ -279,13 +289,11 @@ def _grouped(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _chosen(groups: list[tuple[str, list[str]]], name: str, usual: str) -> str:
+def _chosen(groups: Groups, name: str, usual: str) -> str:
     return next((values[0] for option, values in groups if option == name and values), usual)
 
 
-def _called(
-    kept: list[tuple[str, list[str]]], name: str, usual: str, given: dict[str, Any], owners: dict[str, tuple[str, str]]
-) -> list[tuple[str, list[str]]]:
+def _called(kept: Groups, name: str, usual: str, given: Given, owners: dict[str, tuple[str, str]]) -> Groups:
     """Return the arguments with older options as parameters of another option's word, and warn."""
     chosen = _chosen(kept, name, usual)
     for one, value in given.items():
@@ -301,7 +309,7 @@ def _called(
     return [(option, [text] if option == name else values) for option, values in kept]
 
 
-def _krylov(kept: list[tuple[str, list[str]]], given: dict[str, str]) -> list[tuple[str, list[str]]]:
+def _krylov(kept: Groups, given: dict[str, str]) -> Groups:
     own = ", ".join(f"{name}={value}" for name, value in given.items())
     solvers = next((values for option, values in kept if option == "--solvers"), [])
     if not {"cg", "minres"} & set(solvers):
@@ -313,7 +321,7 @@ def _krylov(kept: list[tuple[str, list[str]]], given: dict[str, str]) -> list[tu
     return [(option, present if option == "--solvers" else values) for option, values in kept]
 
 
-def _with(text: str, krylov: dict[str, Any]) -> str:
+def _with(text: str, krylov: Given) -> str:
     usual = {"preconditioner": ("identity",), "rtol": (1e-3, "1e-3")}
     own = {name: value for name, value in krylov.items() if value not in usual[name]}
     return called(text, own) if text in ("cg", "minres") else text

@@ -38,7 +38,7 @@ _RESERVED = {
 
 @dataclasses.dataclass
 class _Live:
-    """What a region must compute.
+    """The values that a region must compute.
 
     Attributes:
         uses: of a node, by `id`; missing: none.

@@ -237,7 +237,7 @@ def bound_formula(assumed: Assumptions, encoding: AbstractEncoding | None = None
         return _opaque_count(at.condition_number, at.subnormalisation, precision, n, degree)
 
     def bound(*values: Any):
-        given = dict(zip(arguments, values, strict=True))
+        given: dict[str, Any] = dict(zip(arguments, values, strict=True))
         problem, clock = _problem(values[: len(_PROBLEM)]), _OpaqueClock(given["gate_time_s"])
         if root:
             object.__setattr__(problem, "factor", root_of(given))
@@ -251,7 +251,7 @@ def bound_formula(assumed: Assumptions, encoding: AbstractEncoding | None = None
 
 
 def part_formula(name: str, way: Callable[..., Part]) -> Formula:
-    """What a way to share a system out leaves to either side, at a place between its ends."""
+    """Return the formula of what either side of a shared system is left with, at a place between its ends."""
 
     def part(*values: Any):
         return way(*values)._asdict(), ()

@@ -125,11 +125,13 @@ def _table(file: IO[str], kinds: list[tuple[str, type]], head: _Head) -> np.ndar
     """All entries; each line has exactly one number for each kind."""
     found = np.zeros(0, kinds)
     lines = (line for line in _bounded(file) if line.strip())
-    if head.entries:
-        # One more than announced shows that there are more, whatever a packed file unpacks to.
-        found = np.atleast_1d(np.loadtxt(lines, dtype=kinds, comments=None, max_rows=head.entries + 1))
-    elif any(lines):
+    first = next(lines, None)
+    if first is not None and not head.entries:
         raise _Mistake(0, "an entry, and its head announces none")
+    if first is not None:
+        # One more than announced shows that there are more, whatever a packed file unpacks to.
+        rest, most = itertools.chain([first], lines), head.entries + 1
+        found = np.atleast_1d(np.loadtxt(rest, dtype=kinds, comments=None, max_rows=most))
     if len(found) > head.entries:
         raise _Mistake(head.entries, f"the file goes on after the {head.entries} entries that its head announces")
     if len(found) < head.entries:
