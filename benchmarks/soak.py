@@ -132,9 +132,11 @@ class Soak:
 
     Attributes:
         disk: the folder of the runs, and whether it is a file system of its own.
+        kills: how many disturbances there are to be.
     """
 
-    def __init__(self, folder: Path, disk: tuple[Path, bool], seed: int):
+    def __init__(self, folder: Path, disk: tuple[Path, bool], seed: int, kills: int):
+        self.kills = kills
         self.folder, (self.disk, self.mounted), self.random = folder, disk, random.Random(seed)
         self.kinds: collections.Counter[str] = collections.Counter()
         self.ends: collections.Counter[str] = collections.Counter()
@@ -355,7 +357,9 @@ class Soak:
     def one_run(self, run: Path, kinds: Iterator[str], deadline: float) -> None:
         """A run that is disturbed until it is finished, or there were enough of it, and then left to finish."""
         alive, resume = True, False
-        while alive and time.monotonic() < deadline and (kind := next(kinds, None)) is not None:
+        while alive and time.monotonic() < deadline and self.found["kills"] < self.kills:
+            # What is over before it is disturbed counts as none, so there are more of them than disturbances.
+            kind = next(kinds)
             before, resumed = whole_steps(run), resumes(run)
             alive = self.attempt(run, kind, resume)
             self.check(run, before, resumed)
@@ -460,11 +464,11 @@ def same(run: Path, twin: Path) -> bool:
     )
 
 
-def shuffled(rng: random.Random, count: int, only: str | None) -> Iterator[str]:
-    """As many kinds, each in its share whatever the seed, in random order."""
+def shuffled(rng: random.Random, only: str | None) -> Iterator[str]:
+    """Kinds without an end, each in its share whatever the seed, in random order."""
     pool = [kind for kind, share in KINDS.items() for _ in range(share) if only in (None, kind)]
-    for start in range(0, count, len(pool)):
-        yield from rng.sample(pool, min(len(pool), count - start))
+    while True:
+        yield from rng.sample(pool, len(pool))
 
 
 def kill_workers(count: int, seed: int) -> int:
@@ -489,8 +493,8 @@ def main() -> int:
     begun = time.monotonic()
     deadline = begun + 60 * options.minutes
     with tempfile.TemporaryDirectory(prefix="qnewton-soak-") as folder, small_disk(Path(folder)) as disk:
-        soak = Soak(Path(folder), disk, options.seed)
-        kinds = shuffled(soak.random, options.kills, options.only)
+        soak = Soak(Path(folder), disk, options.seed, options.kills)
+        kinds = shuffled(soak.random, options.only)
         number = 0
         while soak.found["kills"] < options.kills and time.monotonic() < deadline:
             number += 1

@@ -227,6 +227,8 @@ def test_older_options_become_parameters_of_what_they_were_about(older, present,
 def test_an_older_option_of_no_quantum_solver_is_refused():
     with pytest.raises(ValueError, match=r"--precision is 0\.1, and --solvers lu names no qlsa"):
         present_parts(["tiny", "--precision", "0.1"], (), ("lu",))
+    with pytest.raises(ValueError, match=r"^--keep: older options, .* and --conditioners is given: omit the older"):
+        present_parts(["tiny", "--keep", "1", "--conditioners", "damp"], *STARTS)
     with pytest.raises(ValueError, match=r"--shots is 5, and qlsa has no state to measure: use .*shots\(1000\)"):
         present_parts(["tiny", "--shots", "5"], *STARTS)
 

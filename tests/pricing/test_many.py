@@ -122,7 +122,8 @@ def check(problem: Problem, verdict_every: int) -> None:
         for (solver, machine, name), dear in seconds.items():
             cheap = seconds.get((solver, machine, "paper-best" if less == "paper" else less))
             if name == more and cheap is not None:
-                both = np.isfinite(dear) & np.isfinite(cheap)
+                # A single number takes no gates, and half of the error may take fewer queries: counts have steps.
+                both = np.isfinite(dear) & np.isfinite(cheap) & (problem.n > 1)
                 assert np.all(cheap[both] <= dear[both] * (1 + 1e-9)), (solver, machine, name)
 
 

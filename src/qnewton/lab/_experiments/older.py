@@ -139,8 +139,15 @@ def present_parts(arguments: Sequence[str], conditioners: Sequence[str], solvers
             quantum[name] = values[0]
         else:
             kept.append((option, values))
+    both = {"--conditioners", "--adaptation"} & {option for option, _ in kept}
+    if conditioning and both:
+        older = ", ".join(f"--{name.replace('_', '-')}" for name in conditioning)
+        raise ValueError(
+            f"{older}: older options, which --conditioners and --adaptation replace, and {' and '.join(sorted(both))} "
+            "is given: omit the older ones, e.g. --conditioners 'prune(0.5)' 'damp(0.005)' --adaptation fixed"
+        )
     if conditioning.keys() & {"damping", "keep", "order"}:
-        base = _read_back(_chosen_all(kept, "--conditioners", conditioners))
+        base = _read_back(conditioners)
         kept = _put(kept, "--conditioners", _conditioners(base | conditioning), conditioning)
     if conditioning.keys() & {"adapt_damping", "damping_scale"}:
         kept = _put(kept, "--adaptation", [_adaptation(CONDITIONING | conditioning)], conditioning)

@@ -237,7 +237,7 @@ def bound_formula(assumed: Assumptions, encoding: AbstractEncoding | None = None
         return _opaque_count(at.condition_number, at.subnormalisation, precision, n, degree)
 
     def bound(*values: Any):
-        given = dict(zip(arguments, values, strict=True))
+        given: dict[str, Any] = dict(zip(arguments, values, strict=True))
         problem, clock = _problem(values[: len(_PROBLEM)]), _OpaqueClock(given["gate_time_s"])
         if root:
             object.__setattr__(problem, "factor", root_of(given))
