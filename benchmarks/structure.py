@@ -87,6 +87,16 @@ class Module:
         """The text, parsed once."""
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every part of it, listed once."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def imported(self) -> tuple[tuple[str, str], ...]:
+        """What `imports` lists."""
+        return tuple(_imports(self))
+
     @property
     def folder(self) -> str:
         """The name of the folder below the package that the module is in; that of the package for its own files.
@@ -123,12 +133,12 @@ def read(checkout: Path) -> dict[str, Module]:
 
 def statements(module: Module) -> int:
     """Number of statements, docstrings left out."""
-    return sum(isinstance(node, ast.stmt) and not _is_docstring(node) for node in ast.walk(module.tree))
+    return sum(isinstance(node, ast.stmt) and not _is_docstring(node) for node in module.nodes)
 
 
 def tokens(module: Module) -> int:
     """Number of tokens, without comments, docstrings and what only lays the text out."""
-    docstrings = {node.lineno for node in ast.walk(module.tree) if _is_docstring(node)}
+    docstrings = {node.lineno for node in module.nodes if _is_docstring(node)}
     found = tokenize.generate_tokens(io.StringIO(module.text).readline)
     return sum(
         token.type not in _NOT_TOKENS and not (token.type == tokenize.STRING and token.start[0] in docstrings)
@@ -144,13 +154,17 @@ def _is_docstring(node: ast.AST) -> bool:
 # Imports
 
 
-def imports(module: Module) -> Iterator[tuple[str, str]]:
+def imports(module: Module) -> tuple[tuple[str, str], ...]:
     """All imports of ours, anywhere in the text, as pairs of a module and a name inside it (empty for the module).
 
     Those inside functions and under `if TYPE_CHECKING` count, and a string given to `importlib.import_module`.
     """
+    return module.imported
+
+
+def _imports(module: Module) -> Iterator[tuple[str, str]]:
     parents = [*module.name.split("."), *([""] if module.is_folder else [])]
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             found = [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -222,17 +236,17 @@ def long_functions(module: Module, limit: int = LONGEST_FUNCTION) -> list[str]:
     """Functions of more lines than `limit`, docstring included, as `module:name lines`."""
     return [
         f"{module.name}:{node.name} {lines}"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, FunctionNode) and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > limit
     ]
 
 
 def any_annotations(module: Module) -> int:
     """How often the text says `Any`, the signatures of lineax's own methods left out."""
-    said = [node for node in ast.walk(module.tree) if isinstance(node, ast.Name) and node.id == "Any"]
+    said = [node for node in module.nodes if isinstance(node, ast.Name) and node.id == "Any"]
     lineax = {
         id(inner)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, FunctionNode) and node.name in LINEAX_METHODS
         for part in [node.args, *([node.returns] if node.returns else [])]
         for inner in ast.walk(part)
@@ -269,7 +283,7 @@ def _offered(modules: Mapping[str, Module], module: Module) -> dict[str, tuple[s
     }
     again = {
         alias.name
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.asname == alias.name

@@ -58,6 +58,7 @@ def test_trainings_calibrations_and_optimizers_that_differ() -> None:
     assert lines[0][1]["call"] > 0
     for first, _, training, calibrated, refused in lines:
         assert first["made"] == 10
+        assert first["copied"]
         assert training["losses"] < 1e-5
         assert set(training["owners"]) == {0, 1}
         # To process 0 Cholesky is a million times slower, to process 1 LU.

@@ -25,6 +25,7 @@ from jax.sharding import AxisType, NamedSharding  # noqa: E402
 from jax.sharding import PartitionSpec as P  # noqa: E402
 
 import qnewton as qn  # noqa: E402
+from qnewton._core.trees import distinct  # noqa: E402
 from qnewton._devices.processes import of_first  # noqa: E402
 from qnewton._hardware import rated_machine  # noqa: E402
 from qnewton._hardware.link import Link  # noqa: E402
@@ -140,7 +141,15 @@ def first():
         failed = of_first("a failure", fails)
     except (OSError, RuntimeError) as error:
         failed = f"{type(error).__name__}: {error}"
-    return {"made": of_first("a number", lambda: 10 + PROCESS), "failed": failed}
+    held = everywhere(PARAMS, P())["w"]
+    kept, copied = distinct((held, held))
+    buffers = {array.addressable_data(0).unsafe_buffer_pointer() for array in (kept, copied)}
+    same = copied.sharding == held.sharding and np.array_equal(copied.addressable_data(0), PARAMS["w"])
+    return {
+        "made": of_first("a number", lambda: 10 + PROCESS),
+        "failed": failed,
+        "copied": same and len(buffers) == 2,
+    }
 
 
 def unlike():

@@ -5,6 +5,7 @@ shows carry their names in their first lines.
 """
 
 import doctest
+import runpy
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,17 @@ def test_python_runs_one_block_after_the_other(page, at, capsys) -> None:
     check = {"README.md": check_readme, "library.md": check_library}.get(page.name)
     if check is not None:
         check(names)
+
+
+def test_the_front_page_is_short_and_its_figure_has_the_numbers_of_the_tables() -> None:
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") < 120
+    drawn = runpy.run_path(str(ROOT / "docs" / "make_figures.py"))
+    for theme in ("light", "dark"):
+        kept = (ROOT / "docs" / "figures" / f"time-to-target-{theme}.svg").read_text(encoding="utf-8")
+        assert drawn["race"](theme) == kept, "python docs/make_figures.py draws it anew"
+        # The alternative text says what the picture does, and both what the table has.
+        assert all(f">{words}<" in kept for words in ("107 ms", "680 ms", "39 ms", "72 ms"))
+    assert drawn["measured"]("Physics-informed network", "1e-2")["Muon"] == (6.0, True)
 
 
 class Parsed(Exception):

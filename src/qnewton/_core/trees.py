@@ -141,7 +141,11 @@ def distinct(tree: Tree) -> Tree:
             return leaf
         if id(leaf) in seen:
             # Where it lies, bound to no device that it was not bound to, and without a program to compile.
-            return jax.device_put(leaf, may_alias=False)
+            if leaf.is_fully_addressable:
+                return jax.device_put(leaf, may_alias=False)
+            # Of an array that several processes hold, each copies what it has.
+            parts = [jax.device_put(shard.data, may_alias=False) for shard in leaf.addressable_shards]
+            return jax.make_array_from_single_device_arrays(leaf.shape, leaf.sharding, parts)
         seen.add(id(leaf))
         return leaf
 
