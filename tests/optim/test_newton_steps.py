@@ -65,7 +65,8 @@ def numbers_of(flat):
 def oracle(params):
     """Loss, gradient and Gauss-Newton matrix on the raveled parameters, independent of the library."""
     flat, _ = ravel_pytree(params)
-    return flat, loss_of, *numbers_of(flat)
+    gradient, matrix = numbers_of(flat)
+    return flat, loss_of, gradient, matrix
 
 
 @pytest.mark.usefixtures("x64")

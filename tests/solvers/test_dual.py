@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from qnewton._core.operators import Shifted
-from qnewton._solvers import Dual
+from qnewton._core.status import Refusal
+from qnewton._solvers import Cholesky, Dual
 from qnewton.testing import DenseBlock
 
 ROOT = np.random.default_rng(0).standard_normal((12, 40)) / np.sqrt(40)
@@ -127,3 +128,19 @@ def test_a_root_that_is_not_the_block_s_is_no_success():
     spoilt = eqx.tree_at(lambda b: b.matrix, block, block.matrix.at[0, 1].add(0.3))
     solution = solve(Shifted(spoilt, jnp.asarray(0.1, "float32")), jnp.asarray(RIGHT, "float32"), Dual())
     assert solution.result == lx.RESULTS.singular
+
+
+def test_it_refuses_what_has_no_root_and_nothing_else():
+    matrix = jnp.asarray(ROOT.T @ ROOT, "float32")
+    bare = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
+    assert Dual().refuses(operator(1e-3)) is Refusal.NONE
+    assert Dual().refuses(Shifted(DenseBlock(matrix), jnp.float32(1e-3))) is Refusal.NO_ROOT
+    assert Dual().refuses(bare) is Refusal.NO_ROOT
+
+
+def test_the_conjugate_of_a_real_block_is_solved_as_it_is():
+    """By Cholesky, which forms only what it needs of a block and keeps no matrix to conjugate."""
+    system = lx.TaggedLinearOperator(operator(1e-1), lx.positive_semidefinite_tag)
+    state, options = Cholesky().conj(Cholesky().init(system, {}), {})
+    found = Cholesky().compute(state, jnp.asarray(RIGHT, "float32"), options)[0]
+    np.testing.assert_allclose(found, np.linalg.solve(ROOT.T @ ROOT + 0.1 * np.eye(40), RIGHT), rtol=1e-3, atol=1e-3)

@@ -159,7 +159,7 @@ class _Edge:
         state = (self._for(params, whole) if _altered(params, whole) else self.inner).init(params)
         self._remember(_Seen.of(params, whole))
         if whole is None:
-            self.made[_laid_out(params)] = _shapes(state)
+            self.made[_laid_out(params)] = _kept(state)
         known_to_flax(state)
         return state
 
@@ -200,8 +200,8 @@ class _Edge:
         place = _laid_out(params)
         if place not in self.made:
             check_params(params)
-            self.made[place] = _shapes(jax.eval_shape(self.inner.init, params))
-        given, wanted = _shapes(state), self.made[place]
+            self.made[place] = _kept(jax.eval_shape(self.inner.init, params))
+        given, wanted = _kept(state), self.made[place]
         if given != wanted:
             one, other = next(
                 ((a, b) for a, b in zip(given, wanted, strict=False) if a != b),
@@ -320,6 +320,11 @@ def _absent(said: str) -> type[optax.MaskedNode]:
 def _laid_out(params: PyTree) -> Any:
     """The structure and the shapes of parameters, to be looked up by."""
     return jax.tree.structure(params), tuple(_shapes(params))
+
+
+def _kept(state: Any) -> list[tuple[int, ...]]:
+    """Shapes of what a state keeps for the next step; what it reports is nobody's input."""
+    return _shapes(state._replace(info=None) if hasattr(state, "_replace") else state)
 
 
 def _shapes(tree: PyTree) -> list[tuple[int, ...]]:

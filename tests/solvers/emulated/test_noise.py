@@ -1,6 +1,8 @@
 """Read-out, length and depolarising noise: against their distributions, and the same for the same key."""
 
 import functools
+from types import SimpleNamespace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -149,6 +151,25 @@ def test_depolarising_flips_signs_as_often_as_it_says():
     ):
         seen = np.mean(np.all(np.abs(found - outcome) < 1e-6, axis=1))
         assert seen == pytest.approx(chance, abs=4 * np.sqrt(chance / 4000)), outcome
+
+
+def test_noise_explains_a_residual_up_to_what_unit_vectors_can_be_apart():
+    """A mixture of weight m is off by 2 sqrt(m), a relative error four times, and two unit vectors by 2 at most."""
+    encoded: Any = SimpleNamespace(norm=3.0, alpha=3.0, kappa=2.0)
+    solver = EmulatedQSVT(1e-2)
+
+    def allowed(mixed: float, error: float) -> float:
+        run: Any = SimpleNamespace(scale=np.nan, error=jnp.float32(error))
+        length, size, weight = (jnp.float32(one) for one in (2.0, 1.0, mixed))
+        rounding = float(jnp.finfo(jnp.float32).eps) * 2**2 * 8
+        return float(solver._allowed(encoded, run, length, size, weight, 4)) - rounding
+
+    # Of a solution of length 2, times the norm.
+    assert allowed(0, 0) == pytest.approx(0, abs=1e-6)
+    assert allowed(0.25, 0) == pytest.approx(3 * 2 * 2 * 0.5, rel=1e-5)
+    assert allowed(0, 0.1) == pytest.approx(3 * 2 * 4 * 0.1, rel=1e-5)
+    for mixed, error in ((1.0, 0.5), (4.0, 0.0), (0.0, 3.0)):
+        assert allowed(mixed, error) == pytest.approx(3 * 2 * 2, rel=1e-5)
 
 
 def test_bad_read_outs_are_refused():
