@@ -87,7 +87,7 @@ class Training:
             fresh: whether it imports everything itself, as from a shell.
         """
         self._said = said
-        self._process: Training | Any
+        self._process: Any
         if fresh:
             with said.open("wb") as file:
                 self._process = subprocess.Popen((*TRAIN, *arguments), stdout=file, stderr=subprocess.STDOUT)

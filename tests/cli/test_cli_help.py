@@ -73,7 +73,7 @@ def test_the_help_names_the_command_the_task_and_the_choices(train_help):
         "qnewton train",
         "What to train: the name of a task",
         "gauss-newton",
-        "damp-prune-rows",
+        "prune-rows",
         "inverse-lanczos",
     ):
         assert word in train_help

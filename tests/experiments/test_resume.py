@@ -569,6 +569,16 @@ def test_lines_that_are_not_what_they_should_be_are_set_aside_and_computed_again
     assert (path / "aside" / "001" / "blocks.jsonl").read_text() == "".join(lines[2:])
 
 
+def test_a_record_of_resumes_that_is_another_runs_is_refused_before_anything_is_changed(base, tmp_path):
+    path = killed(base.path, 2, tmp_path / "run")
+    line = '{"resumed":"now","step":0,"set_aside":null,"notes":[],"commit":null,"breaks":[],"crc32":1}'
+    (path / "resumes.jsonl").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"resumes\.jsonl, line 1: altered .* or of another run"):
+        resume.resumable(path)
+    (path / "resumes.jsonl").write_text(line[:20])
+    assert resume.resumable(path)[2] == (), "what is cut off is what a kill leaves"
+
+
 def test_the_newest_few_checkpoints_are_kept(whole):
     files = whole(preset="dual-newton", checkpoint_every=1, steps=5)
     assert checkpoint_steps(files.path) == [5, 4, 3]

@@ -335,6 +335,14 @@ def test_a_run_without_a_step_has_nothing_to_decide(run: Path, said: Callable[..
     assert "run/blocks.jsonl holds no whole step: the run ended before its first one" in text
 
 
+def test_steps_that_are_gone_are_named_by_all_that_miss_them(run: Path, said: Callable[..., Any]) -> None:
+    for name in ("steps.jsonl", "summary.json"):
+        (run / name).unlink()
+    found = {said(name, run) for name in READERS if name != "report"}
+    assert {status for status, _ in found} == {2}
+    assert all("steps.jsonl is missing" in text for _, text in found)
+
+
 def test_options_of_another_type_are_refused_by_all_that_need_them(run: Path, said: Callable[..., Any]) -> None:
     in_options(run)
     found = {said(name, run) for name in ("replay", "plan", "breakeven", "learn", "spectrum", "resume")}

@@ -1,6 +1,7 @@
 """A run directory is made once, and nothing in it is ever overwritten."""
 
 import errno
+import inspect
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qnewton.lab._runfile import LostDirectory, Record, RunDirectory, encode, plain
+from qnewton.lab._runfile import Elsewhere, LostDirectory, Record, RunDirectory, encode, plain
 
 CHECKSUM = r',"crc32":\d+'
 
@@ -278,3 +279,9 @@ def test_what_is_written_never_gets_into_what_takes_the_place_of_the_run_or_of_a
     with pytest.raises(FileNotFoundError):
         taken.append("lines.jsonl", [Line(step=1)])
     assert not list((tmp_path / "taken").iterdir()), "no file begins in the middle"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in vars(Elsewhere) if not name.startswith("_")))
+def test_a_process_that_writes_nothing_is_asked_in_the_same_words(name):
+    mine, theirs = (inspect.signature(getattr(kind, name)) for kind in (Elsewhere, RunDirectory))
+    assert mine == theirs

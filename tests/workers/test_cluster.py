@@ -76,6 +76,7 @@ def test_a_quantum_worker_serves_a_training(cluster: Cluster, tmp_path: Path, ca
         assert done.returncode == 0, done.stderr
     finally:
         assert ended(worker) == 0
+        worker.communicate()
     for line in (tmp_path / "run" / "steps.jsonl").read_text().splitlines():
         (attempt,) = json.loads(line)["attempts"]
         assert attempt["worker"].startswith("qpu at superconducting on ")

@@ -33,8 +33,6 @@ def ray_module(*, local: bool = False) -> ModuleType:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Of a cluster that does not let it in, a process says so itself.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     if local:
         # Ray would give workers the niceness 15: beside other work they would hardly run.
         os.environ.setdefault("RAY_worker_niceness", "0")

@@ -138,6 +138,9 @@ def resumable(path: Path, *, anyway: bool = False) -> tuple[Config, TrainOptions
             "longer, since its learning rates may depend on their number: train anew with more --steps, or write the "
             f"report again with qnewton report {path}"
         )
+    # Which is gone on with line by line, also where no manifest tells that it is another run's.
+    if (broken := read_lines(path / "resumes.jsonl", ResumeLine).broken) is not None:
+        raise broken
     breaks = _differing(config)
     if breaks and not anyway:
         raise ValueError(f"--resume {path}: the run began elsewhere: {'; '.join(breaks)}. {_ELSEWHERE}")

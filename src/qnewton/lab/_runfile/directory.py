@@ -208,7 +208,7 @@ class RunDirectory:
 class Elsewhere(RunDirectory):
     """The directory of a run into which another process writes: everything that would be written is left to that."""
 
-    def probe(self) -> None:
+    def probe(self, advice: str = _ELSEWHERE) -> None:
         """Do nothing: the first process does it."""
 
     def take(self) -> None:

@@ -106,7 +106,9 @@ class Run:
         if not self.written.starts:
             if not self.blocks:
                 check_scheduled(self.path, self.config)
-            raise RunFileError(f"{self.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one")
+            raise RunFileError(
+                f"{self.path / 'blocks.jsonl'} holds no whole step: the run ended before its first one{self.aside}"
+            )
         return Decided(self.blocks, self.written.starts, self.written.ends)
 
 
