@@ -148,7 +148,8 @@ def _newton(**settings: Any) -> Callable[[Any, Any, Any], Any]:
 
 
 OPTIMIZERS = {
-    "newton()": Optimizer(_newton(), ("regression",), fits=True),
+    # Of so few parameters it is `dual_newton`, whose rows give the gradient.
+    "newton()": Optimizer(_newton(), ("regression",), fits=True, reads_gradient=False),
     "newton(Cholesky)": Optimizer(_newton(solver=qn.Cholesky()), _ALL, fits=True),
     "newton(LU)": Optimizer(_newton(solver=qn.LU()), ("saturation", "classification"), fits=True),
     "newton(CG)": Optimizer(_newton(solver=qn.CG(rtol=1e-3)), ("decay", "regression")),
