@@ -144,7 +144,8 @@ SOON = (1e-7, [(1e-9, 5.0, 0.5), (1e-12, 0.9, 1.0), (1e-18, 0.5, 1.0)])
         (
             SGD,
             {
-                "training-time-mlp": _training((1.0, 1.0, 1.0, 1.0)) | {"predicted": _rows((1.0, 1.0, 1.1, 0.5), share=0)},
+                "training-time-mlp": _training((1.0, 1.0, 1.0, 1.0))
+                | {"predicted": _rows((1.0, 1.0, 1.1, 0.5), share=0)},
                 "gate-times": _sweep(1.0, SOON, NEVER),
             },
             "Holds without the quantum solver, which takes no system: to the accuracy",
