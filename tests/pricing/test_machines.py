@@ -78,7 +78,7 @@ def test_small_systems_wait_for_the_start_and_the_launches():
     with pytest.raises(ValueError, match=r"exchange_bytes_per_s is inf: .*several devices"):
         host_of("nvidia-h100-sxm", devices=2.0)
     for field, value, words in (
-        ("devices", 0.5, "at least one"),
+        ("devices", 0.5, "at least 1"),
         ("launch_s", -1.0, "at least 0"),
         ("memory_efficiency", 1.5, "in"),
     ):
