@@ -125,6 +125,24 @@ def test_what_cannot_be_solved_says_so(matrix, solver, outcome, result):
     assert np.all(np.isnan(value))
 
 
+def test_a_precision_below_the_rounding_of_the_emulation_is_not_claimed():
+    """Against what a backward stable solver leaves in single precision, by residuals in double precision."""
+    n, told = 5, []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        left, right = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
+        matrix = (left * np.geomspace(1, 1 / 300, n)) @ right.T
+        single = [jnp.asarray(part, jnp.float32) for part in (matrix, matrix @ rng.standard_normal(n))]
+        value, result, stats = solve(*single, EmulatedQSVT(1e-6), ())
+        a, b = (np.asarray(part, float) for part in single)
+        x, size = np.asarray(value, float), np.linalg.norm(b)
+        stable = 64 * n * np.finfo(np.float32).eps * (np.linalg.norm(a, 2) * np.linalg.norm(x) / size + 1)
+        told.append(result == lx.RESULTS.successful)
+        assert not told[-1] or np.linalg.norm(a @ x - b) <= (stable + 1e-5) * size, seed
+        assert told[-1] or Outcome(int(stats["outcome"])) is Outcome.RESIDUAL
+    assert 0 < sum(told) < len(told)
+
+
 def test_an_indefinite_matrix_that_is_tagged_so_has_no_length_problem():
     matrix, b = symmetric_with_spectrum(spectrum(7, 20.0, definite=False)), np.random.default_rng(5).standard_normal(7)
     value, result, _ = solve(jnp.asarray(matrix), jnp.asarray(b), EmulatedQSVT(1e-6, length=LineFit()))

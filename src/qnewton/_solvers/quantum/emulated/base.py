@@ -349,6 +349,10 @@ class AbstractEmulated(AbstractExecuted):
         eps = jnp.finfo(length.dtype).eps
         relative = jnp.isnan(run.scale)
         rounding = jnp.minimum(eps * encoded.kappa**2 * 8, eps ** (1 / 3))
+        if not self.encoding.rectangular:
+            # Steps of the emulation round, too: what no backward stable solver would leave is no longer its claim.
+            stable = 64 * n * eps * (jnp.abs(length) * encoded.norm / jnp.where(size > 0, size, 1) + 1)
+            rounding = jnp.minimum(rounding, stable * encoded.alpha / encoded.norm)
         exact = 4 * jnp.where(relative, 0, run.error) + rounding
         noise = 4 * jnp.where(relative, run.error, 0)
         noise += _SPREAD * (self.measurement.error(n) + self.length.error) + 2 * jnp.sqrt(mixed)
