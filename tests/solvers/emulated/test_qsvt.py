@@ -132,9 +132,9 @@ def test_a_precision_below_the_rounding_of_the_emulation_is_not_claimed():
         rng = np.random.default_rng(seed)
         left, right = (np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(2))
         matrix = (left * np.geomspace(1, 1 / 300, n)) @ right.T
-        single = [jnp.asarray(part, jnp.float32) for part in (matrix, matrix @ rng.standard_normal(n))]
-        value, result, stats = solve(*single, EmulatedQSVT(1e-6), ())
-        a, b = (np.asarray(part, float) for part in single)
+        b = (matrix @ rng.standard_normal(n)).astype(np.float32).astype(float)
+        a = matrix.astype(np.float32).astype(float)
+        value, result, stats = solve(jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32), EmulatedQSVT(1e-6), ())
         x, size = np.asarray(value, float), np.linalg.norm(b)
         stable = 64 * n * np.finfo(np.float32).eps * (np.linalg.norm(a, 2) * np.linalg.norm(x) / size + 1)
         told.append(result == lx.RESULTS.successful)
