@@ -237,3 +237,41 @@ def test_a_killed_run_without_its_systems_is_no_whole_one(call, quick, tmp_path)
     (tmp_path / "run" / "blocks.jsonl").write_bytes(b"")
     (note,) = [note for note in read_run(tmp_path / "run").notes if "blocks.jsonl" in note]
     assert "do not hold the same steps (step 0, 1" in note
+
+
+def test_a_killed_run_without_its_steps_is_reported_as_one_without(call, quick, tmp_path):
+    assert call("train", "tiny", *quick, "--out", "run").status == 0
+    for file in ("manifest.json", "summary.json", "steps.jsonl"):
+        (tmp_path / "run" / file).unlink()
+    outcome = call("report", "run")
+    assert outcome.status == 0, outcome.err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "steps.jsonl is missing" in page
+    assert 'id="systems"' not in page
+
+
+@pytest.mark.parametrize("name", ["resumes.jsonl", "checkpoints.jsonl"])
+def test_a_last_line_that_is_no_line_is_set_aside_before_others_follow(stopped, call, tmp_path, name):
+    run = tmp_path / "run"
+    for file in ("manifest.json", "summary.json"):
+        (run / file).unlink()
+    garbled = b'{"resumed": "2026", :}\n'
+    there = (run / name).read_bytes() if (run / name).exists() else b""
+    (run / name).write_bytes(there + garbled)
+    outcome = call("train", "--resume", "run")
+    assert outcome.status == 0, outcome.err
+    assert f"{name}: line {len(there.splitlines()) + 1} is cut off, or is no line" in outcome.err
+    assert (run / "aside" / "001" / name).read_bytes() == garbled
+    assert not [note for note in read_run(run).notes if name in note]
+    assert call("report", "run").status == 0
+
+
+def test_a_summary_that_is_gone_from_a_finished_run_is_told(call, quick, tmp_path):
+    assert call("train", "tiny", *quick, "--checkpoint-every", "1", "--out", "run").status == 0
+    before = read_run(tmp_path / "run").steps
+    (tmp_path / "run" / "summary.json").unlink()
+    outcome = call("train", "--resume", "run")
+    assert outcome.status == 0, outcome.err
+    assert "summary.json is missing, and manifest.json is there" in outcome.err
+    assert [step.loss for step in read_run(tmp_path / "run").steps] == [step.loss for step in before]
+    assert status(tmp_path / "run") == "finished"

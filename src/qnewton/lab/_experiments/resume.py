@@ -37,7 +37,6 @@ from .._runfile import (
     sync_folder,
     untyped,
     verify,
-    whole_lines_end,
 )
 from .checkpoints import (
     FOLDER,
@@ -205,6 +204,16 @@ def read_halted(path: Path, config: Config, options: TrainOptions, breaks: tuple
     if config.scheduled:
         begun = checkpoint is not None or "calibration" in config.digests
         calibration = _calibration(path, options, begun=begun, elsewhere=bool(breaks))
+    for name, kind in (("checkpoints.jsonl", CheckpointLine), ("resumes.jsonl", ResumeLine)):
+        lines = read_lines(path / name, kind)
+        if lines.broken is not None or lines.torn is not None:
+            why = lines.broken or f"{path / name}: line {lines.torn} is cut off, or is no line"
+            notes.append(f"{why}: what is there from that line on is set aside")
+    if (path / "manifest.json").is_file() and not (path / "summary.json").is_file():
+        notes.append(
+            "summary.json is missing, and manifest.json is there: the run was killed at its very end, or the file was "
+            "removed. It is written anew, with the seconds of what is computed again"
+        )
     if commit() != config.commit:
         notes.append(f"the run began with commit {config.commit}, and goes on with {commit()}")
     return Halted(path, config, calibration, checkpoint, steps, blocks, groups, tuple(notes), breaks)
@@ -249,8 +258,8 @@ def set_aside(halted: Halted, directory: RunDirectory) -> None:
     for name, position in (
         ("steps.jsonl", halted.steps.until(halted.done)),
         ("blocks.jsonl", halted.blocks.until(halted.systems)),
-        ("checkpoints.jsonl", None),
-        ("resumes.jsonl", None),
+        ("checkpoints.jsonl", _end_of_records(halted.path / "checkpoints.jsonl", CheckpointLine)),
+        ("resumes.jsonl", _end_of_records(halted.path / "resumes.jsonl", ResumeLine)),
     ):
         if _cut(halted.path / name, position, folder):
             moved.append(name)
@@ -357,11 +366,15 @@ def _in_order(
     return Lines(lines.records[:count], lines.places)
 
 
-def _cut(path: Path, position: int | None, folder: Path) -> bool:
-    """Move the rest of a file from `position` into a file of that name in `folder`; None: the line that is cut off."""
+def _end_of_records(path: Path, kind: type[Any]) -> int:
+    """Position after the last line that can be read: what follows would stand in front of the lines to come."""
+    lines = read_lines(path, kind)
+    return lines.until(len(lines.records))
+
+
+def _cut(path: Path, position: int, folder: Path) -> bool:
+    """Move the rest of a file from `position` into a file of that name in `folder`."""
     size = path.stat().st_size if path.exists() else 0
-    if position is None:
-        position = whole_lines_end(path)
     if position == size:
         return False
     folder.mkdir(parents=True, exist_ok=True)

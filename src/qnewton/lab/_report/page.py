@@ -25,11 +25,12 @@ def run_page(run: Run) -> Page:
     parts: list[Part | Section | None] = [notes(run), headline(run), reading(run)]
     if run.steps:
         parts.append(training_section(run))
-    if run.blocks:
+    # Systems of steps that are not there cannot be drawn over them; the notes at the top say so.
+    if run.steps and run.blocks:
         parts += [systems_section(run), choices_section(run)]
     if run.steps:
         parts += [measured_section(run), workers_section(run), predicted_section(run)]
-    if run.blocks and config.scheduled:
+    if run.steps and run.blocks and config.scheduled:
         parts.append(gate_time_section(run))
     return Page(
         tab=f"qnewton: {title}",

@@ -55,7 +55,7 @@ from .grid import (
     NoiseFile,
     ReproductionHead,
 )
-from .lines import Lines, read_lines, whole_lines_end
+from .lines import Lines, read_lines
 from .manifest import AlteredError, FileRecord, Manifest, found_altered, unverified, verify
 from .migrate import migration_from, read_version
 from .ownership import LostDirectory
@@ -203,7 +203,6 @@ __all__ = [
     "unverified",
     "value_digest",
     "verify",
-    "whole_lines_end",
     "write_params",
     "write_whole",
 ]

@@ -181,14 +181,6 @@ def read_lines(
     return Lines(records, places, torn=torn, broken=broken)
 
 
-def whole_lines_end(path: Path) -> int:
-    """Position after the last line that has an end; 0 without a file."""
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        return _before(file, file.seek(0, 2))
-
-
 def _last_line(file: BinaryIO) -> int:
     """Return the start of the last line that is not blank; the file is at its beginning afterwards."""
     position = file.seek(0, 2)
